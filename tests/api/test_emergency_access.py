@@ -347,6 +347,34 @@ def test_a_restricted_course_is_opened_and_the_access_is_flagged(api, clock):
     api(test, clock)
 
 
+def test_a_supervisor_who_may_see_no_course_of_the_client_is_told_of_it_without_the_client(api, clock):
+    async def test(api):
+        course = await on_duty(api)
+        access = await start(api)
+
+        async def told() -> list[tuple]:
+            found = [(await api.get(f"{ACCESS}/{access.id}", "supervisor")).json()]
+            found += (await api.get(ACCESS, "supervisor")).json()["items"]
+            return [(each["client_ref"], each["reason"], each["courses"], each["person"]) for each in found]
+
+        assert await told() == [("EHR-1", WHY["reason"], [course], "therapist-2")] * 2
+        path, body = f"/v1/courses/{course}/restriction", {"people": [], "reason": "The client works here."}
+        await api.client.put(path, json=body, headers=api.headers("admin"))
+        assert await told() == [(None, None, [], "therapist-2")] * 2
+        await api.client.put(path, json={**body, "people": ["supervisor-1"]}, headers=api.headers("admin"))
+        assert await told() == [("EHR-1", WHY["reason"], [course], "therapist-2")] * 2
+        api.clinic.access_rules = AccessRules(supervision="supervisees")
+        assert await told() == [(None, None, [], "therapist-2")] * 2
+        reviewed = await api.post(f"{ACCESS}/{access.id}/review", {"verdict": "justified"}, "supervisor")
+        assert (reviewed.status_code, reviewed.json()["client_ref"]) == (201, None)
+        own = await start(api, signed_in(api, "supervisor-1", "supervisor"))
+        clock.advance(2 * HOUR)
+        shown = (await api.get(f"{ACCESS}/{own.id}", "supervisor")).json()
+        assert (shown["client_ref"], shown["courses"]) == ("EHR-1", [course])
+
+    api(test, clock)
+
+
 def test_it_does_not_let_a_supervisor_change_the_restriction_that_shuts_them_out(api, clock):
     async def test(api):
         course = await on_duty(api)

@@ -37,7 +37,8 @@ class EmergencyAccessView(msgspec.Struct, frozen=True, kw_only=True):
     """An emergency access. `courses` are those that it opens. `ended_at` is null unless it was ended before `until`.
 
     `often`: it was one more than three of the same person within 30 days. `restricted`: a course was restricted when it was started.
-    `overdue`: nobody has reviewed it within 72 hours. `reason` is null if it was erased, or is hidden from an auditor.
+    `overdue`: nobody has reviewed it within 72 hours. `reason` is null if it was erased, or is hidden from an auditor. A supervisor who may
+    see no course of the client is not told the client: `client_ref` and `reason` are null, and `courses` is empty.
     """
 
     id: str
@@ -140,8 +141,9 @@ class EmergencyAccesses:
         access = await self._visible(principal, access_id)
         courses = await self._courses(access)
         await self.clinic.require(principal, "read emergency access", courses)
-        await self.clinic.log(principal, "read", "emergency access", courses)
-        return (await self._views(principal, [access]))[0]
+        (view,) = await self._views(principal, [access])
+        await self.clinic.log(principal, "read", "emergency access", view.courses)
+        return view
 
     async def _visible(self, principal: Principal, access_id: str) -> StoredAccess:
         """An access that the principal may see. Raises NotFound."""
@@ -166,13 +168,18 @@ class EmergencyAccesses:
     async def _views(self, principal: Principal, found: Sequence[StoredAccess]) -> list[EmergencyAccessView]:
         courses = await self.clinic.read(stored.courses_of_clients, list({each.client_id for each in found}))
         starts = await self.clinic.read(stored.starts_of, list({each.person for each in found}))
-        masked = await self.clinic.masked(principal, [each for ids in courses.values() for each in ids])
-        shown = [
-            msgspec.structs.replace(each, reason=None, comment=None) if masked & {*courses[each.client_id]} else each
-            for each in found
-        ]
-        now = self.clinic.clock.now()
-        return [_view(each, courses[each.client_id], starts[each.person], now) for each in shown]
+        ids = [each for of_client in courses.values() for each in of_client]
+        masked = await self.clinic.masked(principal, ids)
+        unseen = await self.clinic.unseen(principal, ids) if principal.role == "supervisor" else set()
+        now, views = self.clinic.clock.now(), []
+        for each in found:
+            concerned, texts, ref = courses[each.client_id], {"reason": each.reason, "comment": each.comment}, each.client_ref
+            told = concerned if each.person == principal.person else [course for course in concerned if course not in unseen]
+            if not told or masked & {*concerned}:
+                texts = {"reason": None, "comment": None}
+            shown = msgspec.structs.replace(each, client_ref=ref if told else None, **texts)
+            views.append(_view(shown, told, starts[each.person], now))
+        return views
 
 
 def sealed(text: str) -> SealedText:

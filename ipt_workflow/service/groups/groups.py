@@ -197,9 +197,9 @@ class Groups:
         return {course_id: course for course_id, course in zip(course_ids, found, strict=True) if course}
 
     async def facilitated_courses(self, principal: Principal, ids: Iterable[str]) -> dict[str, StoredCourse]:
-        """The members' courses for who records the group's sessions on them, also where they see the course by nothing else."""
+        """The members' courses for who records the group's sessions on them, also where they see the course by nothing that lasts."""
         found = await self.courses(ids)
-        seen = await self.clinic.all_seen(principal, found.values())
+        seen = {key: each for key, each in (await self.clinic.all_seen(principal, found.values())).items() if not each.is_glimpse}
         return {each: seen.get(each) or msgspec.structs.replace(course, relation=FACILITATOR) for each, course in found.items()}
 
     async def group_view(self, principal: Principal, group: Group) -> GroupView:

@@ -53,6 +53,13 @@ async def transitions(clinic: GroupWalk, course: str) -> list[tuple]:
     return [(each.actor.person, each.basis, each.purpose) for each in sorted(found, key=lambda each: each.seq)]
 
 
+async def opened_in_an_emergency(clinic: GroupWalk, ref: str) -> None:
+    """The facilitator takes emergency access to a client's courses."""
+    duty = Principal(person=FACILITATOR.person, role="therapist", via="cli")
+    new = NewEmergencyAccess(client_ref=ref, code="ETREAT", reason="She called.")
+    await EmergencyAccesses(clinic.clinic).start(duty, lambda: new)
+
+
 def test_a_facilitator_sees_a_members_course_until_it_leaves(clinic):
     async def test(clinic, own, other):
         assert await listed(clinic, FACILITATOR) == {own}
@@ -80,9 +87,7 @@ def test_who_facilitates_no_more_sees_the_members_no_more(clinic):
 def test_a_course_that_somebody_sees_by_emergency_access_joins_no_group_of_theirs(clinic):
     async def test(clinic, own, other):
         group = await clinic.group(own)
-        duty = Principal(person=FACILITATOR.person, role="therapist", via="cli")
-        new = NewEmergencyAccess(client_ref="EHR-2", code="ETREAT", reason="She called.")
-        await EmergencyAccesses(clinic.clinic).start(duty, lambda: new)
+        await opened_in_an_emergency(clinic, "EHR-2")
         assert await listed(clinic, FACILITATOR) == {own, other}
         with pytest.raises(Forbidden, match="with emergency access"):
             await clinic.join(group, other, FACILITATOR)
@@ -115,5 +120,19 @@ def test_a_restricted_member_is_recorded_and_not_named(clinic):
         assert refs == {own: "EHR-1", other: None}
         refs = {each.course: each.client_ref for each in (await clinic.view(group, SUPERVISOR)).members}
         assert refs == {own: "EHR-1", other: "EHR-2"}
+
+    clinic(test)
+
+
+def test_the_session_of_a_restricted_member_rests_on_the_group_also_during_emergency_access(clinic):
+    async def test(clinic, own, other):
+        group = await clinic.group(own, other)
+        restriction = NewRestriction(people=(), reason="The client works here.")
+        await Restrictions(clinic.clinic).restrict(ADMIN, other, lambda: restriction)
+        clinic.clock.advance(group_walk.WEEK)
+        await opened_in_an_emergency(clinic, "EHR-2")
+        recorded = (await clinic.record(group, {own: "5", other: "5"})).recorded
+        assert {each.course for each in recorded.accepted} == {own, other}
+        assert (await transitions(clinic, other))[-1] == (FACILITATOR.person, "group", "TREAT")
 
     clinic(test)
