@@ -87,6 +87,25 @@ def test_one_course_is_unmasked_for_one_auditor_and_it_is_recorded_who_did_and_w
     api(test, clock)
 
 
+def test_unmaskings_of_a_course_that_a_supervisor_may_not_see_are_not_shown_to_them(api, clock):
+    async def test(api):
+        courses = [await noted(api)] + [(await api.open(f"EHR-{number}"))["id"] for number in (2, 3)]
+        for each in courses:
+            assert (await api.post(UNMASK, {"course": each, "reason": WHY}, "auditor")).status_code == 201
+
+        async def listed(role: str, limit: int = 50) -> list[str]:
+            return [each["course"] for each in (await api.get(f"{UNMASK}?limit={limit}", role)).json()["items"]]
+
+        assert await listed("supervisor") == courses
+        restriction = {"people": [], "reason": "The client works here."}
+        await api.client.put(f"/v1/courses/{courses[0]}/restriction", json=restriction, headers=api.headers("admin"))
+        assert await listed("supervisor") == courses[1:]
+        assert await listed("supervisor", 1) == courses[1:2]  # no page is empty for what is left out
+        assert await listed("auditor") == courses
+
+    api(test, clock)
+
+
 def test_where_the_organisation_says_never_nothing_unmasks_it(api, clock):
     async def test(api):
         course = await noted(api, "never")

@@ -60,11 +60,18 @@ class Unmaskings:
         return _view(msgspec.structs.replace(unmasking, reason=text.sealed))
 
     async def page(self, principal: Principal, after: str, limit: int) -> list[UnmaskingView]:
-        """Unmaskings in the order in which they began."""
+        """Unmaskings in the order in which they began, of courses that exist for the principal."""
         await self.clinic.require(principal, "read unmaskings")
-        found = await self.clinic.read(stored.page, after, limit)
-        await self.clinic.log(principal, "read", "unmaskings", [each.course_id for each in found])
-        return [_view(each) for each in found]
+        items: list[StoredUnmasking] = []
+        while len(items) < limit:
+            found = await self.clinic.read(stored.page, after, limit)
+            unseen = await self.clinic.unseen(principal, [each.course_id for each in found])
+            items += [each for each in found if each.course_id not in unseen][: limit - len(items)]
+            if len(found) < limit:
+                break
+            after = found[-1].id
+        await self.clinic.log(principal, "read", "unmaskings", [each.course_id for each in items])
+        return [_view(each) for each in items]
 
 
 def _view(unmasking: StoredUnmasking) -> UnmaskingView:
