@@ -43,6 +43,7 @@ class Proposals:
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "propose", [course_id])
         await self.decisions.permit(principal, write.triggers, stored)
+        await self.clinic.require_lasting(principal, "propose", stored)
         command, context = await self._to_propose(principal, stored, write)
         cosigned = msgspec.structs.replace(context, cosigner=ANY_SUPERVISOR)
         answer = self.decisions.decide(stored, (command,), cosigned)

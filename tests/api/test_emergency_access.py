@@ -174,11 +174,13 @@ def test_it_allows_to_record_nothing_else(api, clock):
             answer = await api.post(f"/v1/courses/{course}/{path}", session, "duty", If_Match=version)
             assert (answer.status_code, answer.json()["type"]) == (403, "/problems/trigger-not-permitted"), path
             assert "Emergency access does not allow record_session" in answer.json()["detail"]
+        proposed = await api.post(f"/v1/courses/{course}/proposals", CONTACT, "duty", If_Match=version)
+        assert (proposed.status_code, "propose with emergency access" in proposed.json()["detail"]) == (403, True)
         both = {"together": [CONTACT, session]}
         answer = await api.post(f"/v1/courses/{course}/transitions", both, "duty", If_Match=version)
         assert answer.status_code == 403
         refused = (await api.get("/v1/audit?kind=refusal", "auditor")).json()["items"]
-        assert {each["action"] for each in refused} == {"record_session"}
+        assert {each["action"] for each in refused} == {"record_session", "propose"}
 
     api(test, clock)
 

@@ -19,6 +19,7 @@ from ipt_workflow.values.faults import time_faults
 
 NO_COVER = "There is no such cover, or none that you may see."
 NOT_YOURS = "is no course of the therapist; cover is for the therapist's own courses"
+NOT_SUPERVISED = "must be somebody whom you supervise; ask their supervisor or an administrator"
 
 
 class CoverView(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -79,6 +80,9 @@ class Covers:
         span = CoverTime(max(start, now), end)
         named = [Named("therapist", new.therapist, "therapist"), Named("colleague", new.colleague, "cover")]
         faults += await self.staff.faults(principal, named)
+        people = await self._people(principal)
+        if principal.role == "supervisor" and people is not None and new.therapist not in people:
+            faults.append(Fault("therapist", NOT_SUPERVISED))
         others = await self.clinic.read(stored_covers.spans, new.therapist, new.colleague)
         faults += cover_faults(principal, new, span, now, others)
         unknown = await self.clinic.read(stored_covers.not_theirs, new.therapist, new.courses or ())

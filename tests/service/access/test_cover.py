@@ -8,10 +8,11 @@ from support.service_walk import AUDITOR, SUPERVISOR, THERAPIST, fire
 
 from ipt_workflow.access.cover import NewCover
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, ProposalDecided
 from ipt_workflow.service.access.cover import Covers
-from ipt_workflow.service.access.people import People
+from ipt_workflow.service.access.people import People, PersonChange
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.proposals import Proposals
@@ -196,6 +197,20 @@ def test_more_than_three_weeks_take_a_supervisor_also_in_parts(clinic):
         assert (await arrange(clinic, 40, 50, ADMIN)).set_by == ADMIN.person
         with pytest.raises(Forbidden):
             await arrange(clinic, 0, 7, AUDITOR)
+
+    clinic(test)
+
+
+def test_where_supervisors_see_their_supervisees_they_arrange_cover_for_these(clinic):
+    async def test(clinic, courses):
+        clinic.access_rules = AccessRules(supervision="supervisees")
+        with pytest.raises(CommandInvalid) as refused:
+            await arrange(clinic, 0, 7, SUPERVISOR)
+        assert [(each.where, "whom you supervise" in each.message) for each in refused.value.faults] == [("therapist", True)]
+        assert await listed(clinic, COLLEAGUE) == []
+        await People(clinic).change(ADMIN, THERAPIST.person, lambda: PersonChange(supervisors=(SUPERVISOR.person,)))
+        assert (await arrange(clinic, 0, 7, SUPERVISOR)).set_role == "supervisor"
+        assert await listed(clinic, COLLEAGUE) == courses
 
     clinic(test)
 
