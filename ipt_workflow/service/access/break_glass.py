@@ -38,7 +38,7 @@ class EmergencyAccessView(msgspec.Struct, frozen=True, kw_only=True):
 
     `often`: it was one more than three of the same person within 30 days. `restricted`: a course was restricted when it was started.
     `overdue`: nobody has reviewed it within 72 hours. `reason` is null if it was erased, or is hidden from an auditor. A supervisor who may
-    see no course of the client is not told the client: `client_ref` and `reason` are null, and `courses` is empty.
+    see no course of the client does not learn who it is: `client_ref` and `reason` are null, and `courses` is empty.
     """
 
     id: str
@@ -174,11 +174,11 @@ class EmergencyAccesses:
         now, views = self.clinic.clock.now(), []
         for each in found:
             concerned, texts, ref = courses[each.client_id], {"reason": each.reason, "comment": each.comment}, each.client_ref
-            told = concerned if each.person == principal.person else [course for course in concerned if course not in unseen]
-            if not told or masked & {*concerned}:
+            open_to = concerned if each.person == principal.person else [course for course in concerned if course not in unseen]
+            if not open_to or masked & {*concerned}:
                 texts = {"reason": None, "comment": None}
-            shown = msgspec.structs.replace(each, client_ref=ref if told else None, **texts)
-            views.append(_view(shown, told, starts[each.person], now))
+            shown = msgspec.structs.replace(each, client_ref=ref if open_to else None, **texts)
+            views.append(_view(shown, open_to, starts[each.person], now))
         return views
 
 
