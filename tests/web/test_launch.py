@@ -138,9 +138,10 @@ def test_without_a_launch_nothing_begins(site, ehr, launch):
         ({"smart": {"code_challenge_methods_supported": ["plain"]}}, "PKCE"),
         ({"smart": {"token_endpoint": None}}, "lacks an endpoint"),
         ({"smart": {"authorization_endpoint": "javascript:alert(1)"}}, "https://"),
+        ({"smart": {"authorization_endpoint": "https://ehr.example/\r\nX: y"}}, "https://"),
         ({"status": 500}, "answered 500"),
     ],
-    ids=("no PKCE", "no endpoint", "no address", "error"),
+    ids=("no PKCE", "no endpoint", "no address", "two lines", "error"),
 )
 def test_an_ehr_whose_configuration_is_not_what_it_must_be_is_not_gone_to(site, ehr, said, words):
     site.provider.say(**said)
