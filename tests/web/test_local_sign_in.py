@@ -235,6 +235,31 @@ def test_somebody_who_tries_too_often_is_told_when_to_try_again(visit):
     visit(test)
 
 
+def test_what_somebody_typed_is_shown_as_text(visit):
+    async def test(visit):
+        page = await visit.get(f"{SIGN_IN}/recovery-code")
+        answer = await visit.submit(page, f"{SIGN_IN}/recovery-code", person='"><script>x</script>', code="x")
+        assert answer.status_code == 400
+        assert "<script" not in answer.text
+        assert 'value="&#34;&gt;&lt;script&gt;x&lt;/script&gt;"' in answer.text
+
+    visit(test)
+
+
+def test_the_cookie_of_a_session_is_for_this_host_alone_and_for_no_script(visit):
+    async def test(visit):
+        codes = await visit.enrolled("ben", SoftwareAuthenticator())
+        page = await visit.get(f"{SIGN_IN}/recovery-code")
+        done = await visit.submit(page, f"{SIGN_IN}/recovery-code", person="ben", code=codes[0])
+        lines = done.headers.get_list("set-cookie")
+        assert {line.partition("=")[0] for line in lines} >= {"__Host-ipt", "__Host-ipt-sign-in", "__Host-csrf"}
+        for line in lines:
+            assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(line.split("; "))
+            assert "Domain" not in line
+
+    visit(test)
+
+
 def test_addresses_of_one_ipv6_network_count_as_one(visit):
     """Six wrong codes of one name, each from another address of a network that one caller may have."""
 

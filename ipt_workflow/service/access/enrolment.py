@@ -139,7 +139,7 @@ class Enrolment:
 
     async def _require(self, principal: Principal, person: str) -> None:
         await self.clinic.require(principal, "manage sign-in")
-        sessions.require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
+        await self.clinic.require_fresh(principal, "manage sign-in")
         if await self._account(person) is None:
             raise NotFound(NO_PERSON)
 
