@@ -95,6 +95,7 @@ def test_an_ehr_opens_the_course_of_the_client_in_context(site, ehr, course, cli
         assert not [each for each in browser.seen if "P-1" in each]  # no address names a client as the EHR does
         assert set(browser.cookies["localhost"]) >= {"__Host-ipt"}
         assert "__Host-ipt-sign-in" not in browser.cookies["localhost"]
+        assert "Sign in to the EHR again" in browser.go("/confirm").text
 
 
 def test_a_client_without_a_course_that_the_person_may_see_has_none(site, ehr, course):
