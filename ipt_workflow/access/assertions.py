@@ -17,7 +17,7 @@ from ipt_workflow.errors import TokenRefused
 BYTES_MAX = 8192
 LIFE = dt.timedelta(minutes=5)
 LEEWAY = dt.timedelta(seconds=60)  # by which clocks may differ
-CLIENT_ID = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})\.([a-z0-9_-]{1,32})")  # organisation and system
+CLIENT_ID = re.compile(r"([a-z0-9_-]{1,64})\.([a-z0-9_-]{1,32})")  # organisation and system
 _Text = Annotated[str, Meta(min_length=1, max_length=255)]
 
 

@@ -4,7 +4,6 @@ Algorithms are pinned. A token is checked for its signer, its issuer, its audien
 """
 
 import datetime as dt
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ LEEWAY = 60  # seconds by which the provider's clock may differ
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TYPES = {"logout+jwt", "jwt", ""}
 RSA_BITS_MIN = 2048
+NAME_MAX = 255
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def keys_of(content: bytes) -> jwk.KeySet:
         found = msgspec.json.decode(content)
         public = [each for each in found["keys"] if each.get("kty") in {"EC", "RSA"} and each.get("use", "sig") == "sig"]
         return jwk.KeySet.import_key_set({"keys": public})
-    except (msgspec.MsgspecError, UnicodeDecodeError, JoseError, KeyError, TypeError, ValueError, AttributeError):
+    except (msgspec.MsgspecError, JoseError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise ProviderUnusable("The identity provider's keys cannot be read, or none is for signatures.") from None
 
 
@@ -59,7 +59,7 @@ def id_token_of(content: bytes) -> str:
     try:
         answer = msgspec.json.decode(content)
         token = answer["id_token"]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         token = None
     if not isinstance(token, str):
         raise SignInRefused("token", UNLIKE_OURS)
@@ -72,15 +72,14 @@ def read_id_token(text: str, keys: jwk.KeySet, settings: OidcSettings, nonce: st
     _check_common(claims, settings, now)
     if not isinstance(claims.get("exp"), int | float) or claims["exp"] + LEEWAY <= now.timestamp():
         raise SignInRefused("expired", UNLIKE_OURS)
-    if not secrets.compare_digest(str(claims.get("nonce", "")), nonce):
+    if claims.get("nonce") != nonce:
         raise SignInRefused("nonce", UNLIKE_OURS)
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= 255:
+    subject = _name(claims, "sub")
+    if subject is None:
         raise SignInRefused("subject", UNLIKE_OURS)
-    session = claims.get("sid")
     return Claims(
         subject=subject,
-        session=session[:255] if isinstance(session, str) else None,
+        session=_name(claims, "sid"),
         authenticated_at=_authenticated_at(claims, now),
         values=claims,
     )
@@ -90,36 +89,43 @@ def read_logout_token(text: str, keys: jwk.KeySet, settings: OidcSettings, now: 
     """Whose sessions end (OpenID Connect Back-Channel Logout 1.0). Raises KeyUnknown or SignInRefused."""
     header, claims = _verified(text, keys)
     _check_common(claims, settings, now)
-    subject, session, token_id, events = (claims.get(name) for name in ("sub", "sid", "jti", "events"))
+    subject, session, token_id = (_name(claims, name) for name in ("sub", "sid", "jti"))
+    events = claims.get("events")
     if str(header.get("typ", "")).lower() not in LOGOUT_TYPES or "nonce" in claims:
         raise SignInRefused("type", "This is no logout token.")
     if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
         raise SignInRefused("events", "This is no logout token.")
-    if not isinstance(token_id, str) or not (isinstance(subject, str) or isinstance(session, str)):
+    if token_id is None or (subject is None and session is None):
         raise SignInRefused("subject", "The logout token names nobody, or has no id.")
     expires = claims.get("exp", claims["iat"] + 2 * LEEWAY)
     if not isinstance(expires, int | float) or expires + LEEWAY <= now.timestamp() or claims["iat"] + 5 * LEEWAY <= now.timestamp():
         raise SignInRefused("expired", "The logout token has expired.")
     return LogoutToken(
         id=digest(f"{settings.issuer}\n{token_id}"),
-        subject=subject if isinstance(subject, str) else None,
-        session=session if isinstance(session, str) else None,
+        subject=subject,
+        session=session,
         expires_at=now + dt.timedelta(seconds=10 * LEEWAY),
     )
+
+
+def _name(claims: Mapping[str, Any], claim: str) -> str | None:
+    """A claim that names something, as it is stored. None for what is no such name."""
+    found = claims.get(claim)
+    return found if isinstance(found, str) and 0 < len(found) <= NAME_MAX and found.isprintable() else None
 
 
 def _verified(text: str, keys: jwk.KeySet) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims of a token that one of the keys signed. Raises KeyUnknown or SignInRefused."""
     try:
         header = jws.extract_compact(text.encode()).headers()
-    except (JoseError, ValueError, AttributeError):
+    except (JoseError, ValueError, AttributeError, RecursionError):
         raise SignInRefused("token", UNLIKE_OURS) from None
     if header.get("alg") not in ALGORITHMS:
         raise SignInRefused("algorithm", UNLIKE_OURS)
     registry = jws.JWSRegistry(algorithms=[header["alg"]], strict_check_header=False)
     try:
         found = jwt.decode(text, _key_of(header, keys), algorithms=[header["alg"]], registry=registry)
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, RecursionError):
         raise SignInRefused("signature", UNLIKE_OURS) from None
     return dict(found.header), found.claims
 

@@ -6,7 +6,7 @@ The EHR is named by the URL of its FHIR server (`iss`). It signs people in, and 
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
@@ -82,13 +82,13 @@ def server_of(content: bytes, iss: str) -> SmartServer:
     """An EHR's configuration. Raises ProviderUnusable unless it takes PKCE, and its addresses are as safe as its own."""
     try:
         found = msgspec.json.decode(content, type=SmartServer)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ProviderUnusable("The SMART configuration of the EHR is not JSON, or lacks an endpoint.") from None
     if "S256" not in found.code_challenge_methods_supported:
         raise ProviderUnusable("The EHR does not take PKCE with S256, which SMART 2 demands.")
     named = (found.authorization_endpoint, found.token_endpoint, found.issuer or iss)
-    if any(urlsplit(each).scheme not in {"https", urlsplit(iss).scheme} for each in named):
-        raise ProviderUnusable("The SMART configuration of the EHR holds an address that does not begin with https://.")
+    if not all(oidc.is_safe(each, iss) for each in named):
+        raise ProviderUnusable("The SMART configuration of the EHR holds an address that does not begin with https://, or is none.")
     return found
 
 
@@ -122,7 +122,7 @@ def context_of(content: bytes) -> LaunchContext:
     """The context in the answer of a token endpoint. Raises SignInRefused."""
     try:
         return msgspec.json.decode(content, type=LaunchContext)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         message = "The EHR named no client in context, or nobody who is signed in. Open the course from the client's record."
         raise SignInRefused("context", message) from None
 

@@ -6,6 +6,7 @@ Nothing here calls anybody: descriptions, keys and the present moment are parame
 import base64
 import datetime as dt
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -20,6 +21,8 @@ from ipt_workflow.errors import ProviderUnusable, SignInRefused
 
 ALGORITHMS = {"P-256": "ES256", "P-384": "ES384"}  # of our own keys, by their curve
 UNLIKE_OURS = "The identity provider's answer is not one to our question. Start the sign-in again."
+
+_ADDRESS = re.compile(r"[!-~]+")  # as it goes into a header
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -74,15 +77,25 @@ def description_of(content: bytes, issuer: str) -> Description:
     """A provider's description. Raises ProviderUnusable unless it is this issuer's, and its addresses are as safe as the issuer's."""
     try:
         found = msgspec.json.decode(content, type=Description)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ProviderUnusable("The identity provider's description is not JSON, or lacks an endpoint.") from None
     if found.issuer != issuer:
         raise ProviderUnusable("The identity provider describes another issuer than the one in the organisation's settings.")
-    scheme = urlsplit(issuer).scheme
     named = (found.authorization_endpoint, found.token_endpoint, found.jwks_uri, found.end_session_endpoint or issuer)
-    if any(urlsplit(each).scheme not in {"https", scheme} for each in named):
-        raise ProviderUnusable("The identity provider's description holds an address that does not begin with https://.")
+    if not all(is_safe(each, issuer) for each in named):
+        raise ProviderUnusable(
+            "The identity provider's description holds an address that does not begin with https://, or is none."
+        )
     return found
+
+
+def is_safe(address: str, base: str) -> bool:
+    """Whether an address that a provider names is as safe as its own, and can stand in a header."""
+    try:
+        scheme = urlsplit(address).scheme
+    except ValueError:
+        return False
+    return scheme in {"https", urlsplit(base).scheme} and _ADDRESS.fullmatch(address) is not None
 
 
 def question(browser: str, again: str | None = None) -> SignInQuestion:

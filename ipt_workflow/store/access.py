@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import structs
+from ipt_workflow.store import people, structs
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -47,11 +47,23 @@ class OneTime(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime
 
 
-def insert(connection: sa.Connection, organisation: str, session: StoredSession, forget_before: dt.datetime) -> None:
-    """Keeps a new session. Removes the organisation's sessions that were over before a moment: the audit log says that they were."""
+def insert(connection: sa.Connection, organisation: str, session: StoredSession, forget_before: dt.datetime) -> bool:
+    """Keeps a new session. Returns False, and keeps none, if its person has left or lost a role meanwhile.
+
+    Removes the organisation's sessions that were over before a moment: the audit log says that they were.
+    """
+    if not _may_begin(connection, organisation, session):
+        return False
     over = (_session.c.organisation == organisation, _session.c.expires_at < forget_before)
     connection.execute(sa.delete(_session).where(*over))
     connection.execute(sa.insert(_session), structs.row_of(organisation, session))
+    return True
+
+
+def _may_begin(connection: sa.Connection, organisation: str, session: StoredSession) -> bool:
+    """Whether the person has the roles of a session. Until the transaction ends, they neither leave nor lose one."""
+    known = people.lock(connection, organisation, session.person)
+    return known is not None and known.status == "active" and set(session.roles.split()) <= set(known.roles)
 
 
 def find(connection: sa.Connection, organisation: str, session_id: str) -> StoredSession | None:
@@ -74,8 +86,13 @@ def change(connection: sa.Connection, organisation: str, session_id: str, values
 
 
 def replace(connection: sa.Connection, organisation: str, old: str, new: StoredSession, why: str) -> bool:
-    """Ends a session, and keeps the one that follows it. Returns False, and keeps none, if the old one has ended meanwhile."""
-    if not change(connection, organisation, old, {"ended_at": new.seen_at, "ended_why": why}):
+    """Ends a session, and keeps the one that follows it.
+
+    Returns False, and keeps none, if the old one has ended meanwhile, or the person has left or lost a role.
+    """
+    if not _may_begin(connection, organisation, new) or not change(
+        connection, organisation, old, {"ended_at": new.seen_at, "ended_why": why}
+    ):
         return False
     connection.execute(sa.insert(_session), structs.row_of(organisation, new))
     return True
@@ -93,11 +110,31 @@ def end_roles(connection: sa.Connection, organisation: str, person: str, roles: 
 def end_of_provider(
     connection: sa.Connection, organisation: str, issuer: str, provider_session: str | None, subject: str | None, at: dt.datetime
 ) -> list[StoredSession]:
-    """Ends the sessions that an identity provider names: one by its own id, or all of a subject. Returns those that it ended."""
-    named = [_session.c.provider_session == provider_session] if provider_session else []
-    named += [_session.c.subject == subject] if subject else []
-    assert named
+    """Ends the sessions that an identity provider names: one by its own id, or all of a subject. Returns those that it ended.
+
+    A session of the subject whose own id the provider has never told may be the one that it names, so it ends too.
+    """
+    assert provider_session or subject
+    named = [_session.c.subject == subject] if subject else []
+    if provider_session:
+        untold = [_session.c.provider_session.is_(None)] if subject else []
+        named.append(sa.or_(_session.c.provider_session == provider_session, *untold))
     return _end(connection, _open(organisation, at, _session.c.issuer == issuer, *named), at, "provider")
+
+
+def end_by_token(
+    connection: sa.Connection,
+    organisation: str,
+    token: OneTime,
+    issuer: str,
+    provider_session: str | None,
+    subject: str | None,
+    at: dt.datetime,
+) -> list[StoredSession] | None:
+    """Ends the sessions that an identity provider's logout token names. Returns None, and ends none, if it was used before."""
+    if not first_time(connection, organisation, token):
+        return None
+    return end_of_provider(connection, organisation, issuer, provider_session, subject, at)
 
 
 def _end(connection: sa.Connection, where: tuple[Any, ...], at: dt.datetime, why: str) -> list[StoredSession]:
@@ -122,6 +159,20 @@ def keep(connection: sa.Connection, organisation: str, secret: OneTime, most: in
         return False
     connection.execute(sa.insert(_one_time), structs.row_of(organisation, secret))
     return True
+
+
+def keep_newest(connection: sa.Connection, organisation: str, secret: OneTime, most: int) -> None:
+    """Keeps what anybody may begin, and use once. Where there are `most` of the kind, the oldest tenth makes room.
+
+    So whoever begins many keeps nobody out who ends soon what they have begun.
+    """
+    if keep(connection, organisation, secret, most):
+        return
+    ours = (_one_time.c.organisation == organisation, _one_time.c.kind == secret.kind)
+    oldest = sa.select(_one_time.c.hash).where(*ours).order_by(_one_time.c.created_at, _one_time.c.hash)
+    leaving = connection.execute(oldest.limit(most // 10 + 1).with_for_update(skip_locked=True)).scalars().all()
+    connection.execute(sa.delete(_one_time).where(*ours, _one_time.c.hash.in_(leaving)))
+    connection.execute(sa.insert(_one_time), structs.row_of(organisation, secret))
 
 
 def look(connection: sa.Connection, organisation: str, kinds: Collection[str], digest: str, now: dt.datetime) -> OneTime | None:

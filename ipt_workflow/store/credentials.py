@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.access.people import STAFF_ROLES
 from ipt_workflow.errors import IptError
-from ipt_workflow.store import access, structs
+from ipt_workflow.store import access, people, structs
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -37,6 +37,12 @@ class StoredPassword(msgspec.Struct, frozen=True, kw_only=True):
     second_factor: str
     used_step: int
     changed_at: dt.datetime
+
+
+class LinkOf(msgspec.Struct, frozen=True):
+    """The data of a link with which a person enrols."""
+
+    person: str
 
 
 class PasskeyTaken(IptError):
@@ -89,6 +95,7 @@ def passkeys_of(connection: sa.Connection, organisation: str, person: str) -> li
 
 def add_passkey(connection: sa.Connection, organisation: str, new: StoredPasskey) -> None:
     """Raises PasskeyTaken."""
+    people.lock(connection, organisation, new.person)  # of two that are added at once, one comes first
     if any(each.user_handle != new.user_handle for each in passkeys_of(connection, organisation, new.person)):
         raise PasskeyTaken
     kept = insert_or(connection, _passkey).values(structs.row_of(organisation, new)).on_conflict_do_nothing()
@@ -149,22 +156,23 @@ def use_step(connection: sa.Connection, organisation: str, person: str, step: in
     return connection.execute(sa.update(_password).where(*where, _password.c.used_step < step).values(used_step=step)).rowcount == 1
 
 
-def remove_all(connection: sa.Connection, organisation: str, person: str, link: bytes, at: dt.datetime) -> None:
-    """Removes everything with which a person can sign in here, and their `link` by its data. Ends their sessions."""
-    unused = (_one_time.c.organisation == organisation, _one_time.c.kind == "enrolment", _one_time.c.data == link)
-    connection.execute(sa.delete(_one_time).where(*unused))
+def remove_all(connection: sa.Connection, organisation: str, person: str, at: dt.datetime) -> None:
+    """Removes everything with which a person can sign in here. Ends their sessions."""
     _remove(connection, organisation, person)
     for session in access.of_person(connection, organisation, person, at):
         access.change(connection, organisation, session.id, {"ended_at": at, "ended_why": "administrator"})
 
 
 def end_roles(connection: sa.Connection, organisation: str, person: str, roles: Collection[str], _at: dt.datetime) -> int:
-    """Removes the passkeys, codes and password of a person who loses every role of the staff. Returns how many passkeys."""
+    """Removes the passkeys, codes, password and link of a person who loses every role of the staff. Returns how many passkeys."""
     return _remove(connection, organisation, person) if set(STAFF_ROLES) <= set(roles) else 0
 
 
 def _remove(connection: sa.Connection, organisation: str, person: str) -> int:
     """Returns how many passkeys that were."""
+    link = msgspec.json.encode(LinkOf(person))
+    unused = (_one_time.c.organisation == organisation, _one_time.c.kind == "enrolment", _one_time.c.data == link)
+    connection.execute(sa.delete(_one_time).where(*unused))
     for table in (_code, _password):
         connection.execute(sa.delete(table).where(table.c.organisation == organisation, table.c.person == person))
     where = (_passkey.c.organisation == organisation, _passkey.c.person == person)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.store import people
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -46,6 +47,7 @@ def link_first(
 ) -> Account | None:
     """The person, linked to a subject, unless the provider already names them otherwise: who may choose a claim could else be anybody."""
     where = (_identity.c.organisation == organisation, _identity.c.issuer == issuer, _identity.c.person == person)
+    people.lock(connection, organisation, person)  # of two subjects that claim to be one person at once, one is linked
     found = of_person(connection, organisation, person)
     if found is None or connection.execute(sa.select(_identity.c.subject).where(*where)).first() is not None:
         return None

@@ -33,7 +33,7 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
     """The EHR's answer, which the browser brings."""
     query = {name: request.query_params[name] for name in sign_in.PARAMETERS if name in request.query_params}
     done = await (await _launches(request, organisation)).complete(query, browser_of(request), request_id(request.scope))
-    return sign_in.signed_in(request, done.signed_in, f"/clients/{done.client or NOBODY}")
+    return await sign_in.signed_in(request, done.signed_in, f"/clients/{done.client or NOBODY}")
 
 
 @get("/o/{organisation:str}/launch/keys", include_in_schema=False)

@@ -77,7 +77,7 @@ async def passkey_options(request: PageRequest, organisation: FromPath[str]) -> 
 async def use_passkey(request: PageRequest, organisation: FromPath[str]) -> Response[None]:
     """The browser's answer."""
     service = await local_sign_in_of(request, organisation)
-    return signed_in(request, await service.by_passkey(await typed(request, "answer"), await from_where(request)))
+    return await signed_in(request, await service.by_passkey(await typed(request, "answer"), await from_where(request)))
 
 
 @get("/o/{organisation:str}/sign-in/recovery-code", include_in_schema=False)
@@ -95,7 +95,7 @@ async def use_recovery_code(request: PageRequest, organisation: FromPath[str]) -
         done = await service.by_recovery_code(person, await typed(request, "code"), await from_where(request))
     except SignInRefused as refused:
         return page(request, "recovery_code.html", 400, organisation=organisation, person=person, messages=(str(refused),))
-    return signed_in(request, done)
+    return await signed_in(request, done)
 
 
 @get("/o/{organisation:str}/sign-in/password", include_in_schema=False)
@@ -114,7 +114,7 @@ async def use_password(request: PageRequest, organisation: FromPath[str]) -> Res
         done = await service.by_password(person, *given, await from_where(request))
     except SignInRefused as refused:
         return page(request, "password.html", 400, organisation=organisation, person=person, messages=(str(refused),))
-    return signed_in(request, done)
+    return await signed_in(request, done)
 
 
 @get("/o/{organisation:str}/enrol", include_in_schema=False)
@@ -154,7 +154,7 @@ async def enrol_options(request: PageRequest, organisation: FromPath[str]) -> Re
 async def enrol_passkey(request: PageRequest, organisation: FromPath[str]) -> Response[bytes]:
     """The passkey that the browser made."""
     service, key = await _enrolment_of(request, organisation), await typed(request, "key")
-    return _codes(
+    return await _codes(
         request, await service.passkey_by_link(key, await typed(request, "answer"), await from_where(request)), passkeys=True
     )
 
@@ -167,12 +167,12 @@ async def enrol_password(request: PageRequest, organisation: FromPath[str]) -> R
         done = await service.password_by_link(key, await typed_password(request), await from_where(request))
     except CommandInvalid as invalid:
         return await _enrol(request, organisation, key, 422, sentences(invalid))
-    return _codes(request, done, passkeys=service.has_passkeys)
+    return await _codes(request, done, passkeys=service.has_passkeys)
 
 
-def _codes(request: PageRequest, done: Enrolled, *, passkeys: bool) -> Response[bytes]:
+async def _codes(request: PageRequest, done: Enrolled, *, passkeys: bool) -> Response[bytes]:
     """The recovery codes of somebody who has enrolled, and their session."""
-    return with_session(page(request, "codes.html", codes=done.codes, passkeys=passkeys), done.signed_in)
+    return await with_session(request, page(request, "codes.html", codes=done.codes, passkeys=passkeys), done.signed_in)
 
 
 OPEN_HANDLERS = (

@@ -17,7 +17,17 @@ from ipt_workflow.service.access.sign_in import NO_SIGN_IN
 from ipt_workflow.service.access.sign_in_links import SignInLinks, is_this_machine
 from ipt_workflow.web import forgery
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
-from ipt_workflow.web.visitors import BROWSER_COOKIE, COOKIE, address, browser_of, clinic_of, request_id, sign_in_of, visitor
+from ipt_workflow.web.visitors import (
+    BROWSER_COOKIE,
+    COOKIE,
+    address,
+    browser_of,
+    clinic_of,
+    end_session_before,
+    request_id,
+    sign_in_of,
+    visitor,
+)
 
 BEGUN_SECONDS = 600
 NO_ADDRESS = (
@@ -76,16 +86,17 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
     query = {name: request.query_params[name] for name in PARAMETERS if name in request.query_params}
     current = await visitor(request)
     done = await (await sign_in_of(request, organisation)).complete(query, browser_of(request), current, request_id(request.scope))
-    return signed_in(request, done)
+    return await signed_in(request, done)
 
 
-def signed_in(request: PageRequest, done: SignedIn, path: str = "/") -> Response[None]:
+async def signed_in(request: PageRequest, done: SignedIn, path: str = "/") -> Response[None]:
     """Gives the browser its new session. What it knew before somebody signed in is forgotten."""
-    return with_session(redirect(request, path), done)
+    return await with_session(request, redirect(request, path), done)
 
 
-def with_session(response: Response[Content], done: SignedIn) -> Response[Content]:
-    """An answer that gives the browser its new session."""
+async def with_session(request: PageRequest, response: Response[Content], done: SignedIn) -> Response[Content]:
+    """An answer that gives the browser its new session. The one that it had ends."""
+    await end_session_before(request)
     response.cookies.extend([cookie(COOKIE, done.secret.cookie), no_cookie(BROWSER_COOKIE), no_cookie(forgery.COOKIE)])
     return response
 
@@ -106,7 +117,7 @@ async def use_link(request: PageRequest, organisation: FromPath[str]) -> Respons
     form = await request.form()
     links = SignInLinks(await clinic_of(request, organisation))
     done = await links.use(str(form.get("key", "")), request_id(request.scope))
-    return signed_in(request, done)
+    return await signed_in(request, done)
 
 
 def _require_this_machine(request: PageRequest) -> None:

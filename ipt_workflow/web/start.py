@@ -13,6 +13,7 @@ from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirec
 from ipt_workflow.web.visitors import COOKIE, request_id, session_of, sessions_of, sign_in_of
 
 BY_LINK = "A session by link cannot be confirmed. Use another link."
+BY_EHR = "A session that an EHR began is confirmed there. Sign in to the EHR again, and open the course from it."
 
 
 @get("/", include_in_schema=False)
@@ -54,7 +55,7 @@ async def confirm(request: PageRequest) -> Response[None]:
     if session.method in {"passkey", "password", "recovery"}:
         return redirect(request, f"/o/{session.organisation}/sign-in")
     if session.method != "oidc":
-        raise SignInRefused("link", BY_LINK, forbidden=True)
+        raise SignInRefused("link", BY_EHR if session.method == "smart" else BY_LINK, forbidden=True)
     return await sign_in.begin(request, session.organisation, again=True)
 
 

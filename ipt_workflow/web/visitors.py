@@ -56,6 +56,15 @@ async def visitor(request: PageRequest) -> StoredSession | None:
         return None
 
 
+async def end_session_before(request: PageRequest) -> None:
+    """Ends the session that a browser had before somebody signed in there anew, whoever's and of whichever organisation it was."""
+    try:
+        clinic, session = await _identified(request.scope)
+        await SignInSessions(clinic).end(acting(session, "pages", request_id(request.scope)), session.id)
+    except (Unauthenticated, NotFound):  # it had none, or the new one has followed it
+        pass
+
+
 def session_of(request: PageRequest) -> StoredSession:
     found: StoredSession = request.scope["ipt_session"]  # type: ignore[typeddict-item]
     return found
@@ -83,8 +92,8 @@ def request_id(scope: Any) -> str | None:
 
 
 def caller_address(request: PageRequest) -> str:
-    """Where a request comes from, for what is counted by address."""
-    return Callers(request.app.state.settings.proxy_networks).address(request.scope)
+    """Where a request comes from, for what is counted by address: of IPv6 the network, of which one caller may have every address."""
+    return Callers(request.app.state.settings.proxy_networks).network(request.scope)
 
 
 async def clinic_of(request: PageRequest, organisation: str) -> Clinic:

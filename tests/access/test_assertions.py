@@ -46,6 +46,13 @@ def test_it_says_who_signed_it_and_by_which_key():
     assert (said.organisation, said.system, said.kid, said.algorithm, said.jku) == ("default", "south", "rsa", "RS384", None)
 
 
+@pytest.mark.parametrize("organisation", ("north", "-", "a" * 40, "north_2"))
+def test_every_organisation_can_be_told_by_it(organisation):
+    name = assertions.client_id(organisation, "sync-1")
+    said = assertions.announced(assertion(iss=name, sub=name))
+    assert (said.organisation, said.system) == (organisation, "sync-1")
+
+
 WRONG_CLAIMS = [
     {"aud": "http://ipt/oauth/token/"}, {"aud": []}, {"aud": "http://evil.example/oauth/token"}, {"aud": None}, {"aud": 7},
     {"exp": AT - 60}, {"exp": AT + 361}, {"exp": None}, {"exp": "soon"}, {"exp": 1e300}, {"nbf": AT + 61}, {"iat": AT + 61},

@@ -8,7 +8,7 @@ from joserfc import jwk, jwt
 from joserfc.jws import JWSRegistry
 from support.http_client import START
 
-from ipt_workflow.access import id_tokens, oidc
+from ipt_workflow.access import id_tokens, launches, oidc
 from ipt_workflow.access.id_tokens import KeyUnknown
 from ipt_workflow.access.oidc import Description, OidcSettings
 from ipt_workflow.errors import ProviderUnusable, SignInRefused
@@ -19,6 +19,7 @@ SECONDS = int(START.timestamp())
 EC, OTHER_EC = (jwk.ECKey.generate_key("P-256", {"kid": kid}) for kid in ("a", "b"))
 RSA = jwk.RSAKey.generate_key(2048, {"kid": "r"})
 SECRET = jwk.OctKey.import_key("a secret of 32 bytes and more 0000", {"kid": "a"})
+DEEP = oidc._base64(b"[" * 40_000)
 FOUND = Description(issuer=ISSUER, authorization_endpoint=f"{ISSUER}/a?x=1", token_endpoint=f"{ISSUER}/t", jwks_uri=f"{ISSUER}/k")
 
 
@@ -101,18 +102,29 @@ def test_clocks_may_differ_by_a_minute(changed):
         ({"exp": "later"}, "expired"),
         ({"sub": ""}, "subject"),
         ({"sub": "x" * 256}, "subject"),
+        ({"sub": "a\x00b"}, "subject"),
+        ({"sub": "a\r\nb"}, "subject"),
         ({"aud": []}, "audience"),
         ({"aud": None}, "audience"),
         ({"nonce": None}, "nonce"),
+        ({"nonce": "ñ"}, "nonce"),
     ),
 )
 def test_and_by_no_more_and_claims_have_their_types(changed, check):
     assert why(signed(EC, "ES256", **changed), EC) == check
 
 
-@pytest.mark.parametrize("text", ("", ".", "..", "a.b.c", "é.b.c", "." * 1000, "x" * 100_000))
+@pytest.mark.parametrize("text", ("", ".", "..", "a.b.c", "é.b.c", "." * 1000, "x" * 100_000, f"{DEEP}.b.c"))
 def test_what_is_no_token_is_refused(text):
     assert why(text, EC) == "token"
+
+
+@pytest.mark.parametrize(("sid", "known"), (("p-1", "p-1"), ("", None), ("a\x00b", None), ("x" * 256, None), (5, None)))
+def test_a_providers_own_session_is_kept_by_a_name_that_can_be_stored(sid, known):
+    assert read(signed(EC, "ES256", sid=sid), EC).session == known
+    event = {"events": {id_tokens.LOGOUT_EVENT: {}}, "jti": "j", "nonce": None, "sid": sid}
+    text = jwt.encode({"alg": "ES256", "kid": "a"}, {k: v for k, v in claims(**event).items() if v is not None}, EC)
+    assert id_tokens.read_logout_token(text, jwk.KeySet([EC]), SETTINGS, START).session == known
 
 
 def test_a_sign_in_is_as_old_as_its_provider_says():
@@ -160,7 +172,7 @@ def test_an_address_with_a_query_keeps_it():
 
 
 @pytest.mark.parametrize(
-    "content", (b"", b"[]", b'{"keys": 5}', b'{"keys": [5]}', b'{"keys": [{"kty": "oct", "k": "x"}]}', b"\xff")
+    "content", (b"", b"[]", b'{"keys": 5}', b'{"keys": [5]}', b'{"keys": [{"kty": "oct", "k": "x"}]}', b"\xff", b"[" * 40_000)
 )
 def test_keys_that_cannot_be_read_or_are_secrets_are_none(content):
     with pytest.raises(ProviderUnusable):
@@ -170,3 +182,33 @@ def test_keys_that_cannot_be_read_or_are_secrets_are_none(content):
 def test_of_a_providers_keys_those_for_signatures_are_taken_that_are_understood():
     known = {"keys": [EC.as_dict(private=False), {"kty": "OKP", "crv": "new"}, {**RSA.as_dict(private=False), "use": "enc"}]}
     assert [each.kid for each in id_tokens.keys_of(json.dumps(known).encode())] == ["a"]
+
+
+@pytest.mark.parametrize("content", (b"", b"[" * 40_000, b'{"id_token":' * 9_000, b'{"id_token": 5}', b"\xff"))
+def test_an_answer_of_a_provider_that_cannot_be_read_is_refused(content):
+    with pytest.raises(SignInRefused):
+        id_tokens.id_token_of(content)
+    with pytest.raises(SignInRefused):
+        launches.context_of(content)
+    with pytest.raises(ProviderUnusable):
+        oidc.description_of(content, ISSUER)
+    with pytest.raises(ProviderUnusable):
+        launches.server_of(content, ISSUER)
+
+
+@pytest.mark.parametrize(
+    ("address", "safe"),
+    (
+        ("https://idp.example/a?b=c", True),
+        ("http://idp.example/a", False),
+        ("javascript:alert(1)", False),
+        ("https://idp.example/\r\nSet-Cookie: __Host-ipt=x", False),
+        ("https://idp.example/\x00", False),
+        ("https://idp.example/a b", False),
+        ("https://idp.example/é", False),
+        ("https://[", False),
+        ("", False),
+    ),
+)
+def test_an_address_of_a_provider_is_as_safe_as_its_own_and_can_stand_in_a_header(address, safe):
+    assert oidc.is_safe(address, ISSUER) == safe

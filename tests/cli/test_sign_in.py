@@ -66,13 +66,14 @@ def test_sign_in_is_set_up_from_a_file_and_the_secret_from_elsewhere_and_never_s
     assert databases.select(settings, "SELECT action, role FROM audit_event") == [("sign-in set up", "operator")]
 
 
-def test_without_a_new_secret_the_one_before_stays_as_long_as_the_client_does(run, settings):
+def test_without_a_new_secret_the_one_before_stays_as_long_as_client_and_provider_do(run, settings):
     setup(run)
     run("set", "default", "--offline", file=FILE.replace("staff_id", "sub"))
     assert stored(settings)["sign_in"]["oidc"]["secret"] == "plain:a secret"
     assert stored(settings)["sign_in"]["oidc"]["person_claim"] == "sub"
-    refused = run("set", "default", "--offline", file=FILE.replace('"ipt"', '"other"'), code=1)
-    assert "oidc.client_id: is new, so its secret is needed" in refused.stderr
+    for old, new, named in (('"ipt"', '"other"', "client_id"), (ISSUER, "https://other.example", "issuer")):
+        refused = run("set", "default", "--offline", file=FILE.replace(old, new), code=1)
+        assert f"oidc.{named}: is new, so the client's secret is needed" in refused.stderr
 
 
 def test_a_private_key_is_made_once_and_only_its_public_half_is_shown(run, settings):

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from support.http_client import START
 
-from ipt_workflow.store import credentials
+from ipt_workflow.store import access, credentials, people, person_identities
 from ipt_workflow.store.access import OneTime
 from ipt_workflow.store.credentials import PasskeyTaken, StoredPasskey, StoredPassword
 from ipt_workflow.store.databases.factory import open_database
@@ -159,6 +159,38 @@ def test_a_recovery_code_is_used_once_and_only_by_its_person(run):
     run(test)
 
 
+def test_of_many_who_use_one_thing_at_once_one_does(run):
+    """A recovery code, the code of an app, and a link to enrol."""
+
+    async def test(write):
+        await write(credentials.set_password, password())
+        for number in range(5):
+            await write(credentials.replace_codes, "anna", ["a" * 64], START)
+            using = [write(credentials.use_code, "anna", "a" * 64) for _ in range(4)]
+            assert sum(await asyncio.gather(*using)) == 1
+            using = [write(credentials.use_step, "anna", number + 1, "$argon2id$1") for _ in range(4)]
+            assert sum(await asyncio.gather(*using)) == 1
+            await write(credentials.keep_link, link(), 10)
+            made = [passkey(10 * number + each) for each in range(1, 5)]
+            using = [write(credentials.enrol, "l" * 64, "anna", [f"{each}" * 64], START, passkey=made[each]) for each in range(4)]
+            assert sum(await asyncio.gather(*using)) == 1
+            assert len(await write(credentials.passkeys_of, "anna")) == number + 1
+
+    run(test)
+
+
+def test_two_who_claim_to_be_one_person_at_once_are_not_both_linked(run):
+    async def test(write):
+        for number in range(5):
+            person = f"person-{number}"
+            await write(people.make_known, person, "therapist", START)
+            subjects = [f"{person} {each}" for each in range(3)]
+            claiming = [write(person_identities.link_first, "https://idp.example", each, person, START) for each in subjects]
+            assert [each.person for each in await asyncio.gather(*claiming) if each] == [person]
+
+    run(test)
+
+
 def test_new_recovery_codes_replace_those_of_the_same_person(run):
     async def test(write):
         await write(credentials.replace_codes, "ben", ["c" * 64], START)
@@ -204,8 +236,10 @@ def test_everything_of_a_person_is_removed_and_nothing_of_others(run):
         await write(credentials.replace_codes, "anna", ["a" * 64], START)
         await write(credentials.set_password, password())
         await write(credentials.set_password, msgspec.structs.replace(password(), person="ben"))
-        await write(credentials.keep_link, link(), 10)
-        await write(credentials.remove_all, "anna", b"anna", START)
+        await write(credentials.keep_link, link(person=b'{"person":"anna"}'), 10)
+        await write(credentials.keep_link, link("m", person=b'{"person":"ben"}'), 10)
+        await write(credentials.remove_all, "anna", START)
+        assert await write(access.look, ("enrolment",), "m" * 64, START)
         assert not await write(credentials.enrol, "l" * 64, "anna", ["a" * 64], START)
         assert await write(credentials.passkeys_of, "anna") == []
         assert await write(credentials.codes_left, "anna") == 0
@@ -219,8 +253,11 @@ def test_everything_of_a_person_is_removed_and_nothing_of_others(run):
 def test_who_loses_every_role_loses_their_passkeys_and_who_loses_one_keeps_them(run):
     async def test(write):
         await write(credentials.add_passkey, passkey(1))
+        await write(credentials.keep_link, link(person=b'{"person":"anna"}'), 10)
         assert await write(credentials.end_roles, "anna", ["therapist"], START) == 0
+        assert await write(access.look, ("enrolment",), "l" * 64, START)
         assert await write(credentials.end_roles, "anna", ["therapist", "supervisor", "auditor", "admin", "ehr"], START) == 1
+        assert await write(access.look, ("enrolment",), "l" * 64, START) is None
         assert await write(credentials.passkeys_of, "anna") == []
 
     run(test)

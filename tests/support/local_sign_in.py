@@ -89,12 +89,12 @@ class Local:
     async def principal(self, signed_in: SignedIn) -> Principal:
         return sessions.acting((await sessions.identify(Clinics(self.clinic), signed_in.secret))[1], "pages")
 
-    async def log(self) -> list[tuple[str, str, str, str | None]]:
-        """Person, role, action and rules of every sign-in in the audit log."""
+    async def log(self, kind: str = "sign_in") -> list[tuple[str, str, str, str | None]]:
+        """Person, role, action and rules of every sign-in in the audit log, or of another kind."""
         table = tables.audit_event
 
         def read(connection: sa.Connection) -> list[tuple[str, str, str, str | None]]:
-            statement = sa.select(table.c.person, table.c.role, table.c.action, table.c.rules).where(table.c.kind == "sign_in")
+            statement = sa.select(table.c.person, table.c.role, table.c.action, table.c.rules).where(table.c.kind == kind)
             return [tuple(row) for row in connection.execute(statement.order_by(table.c.id))]
 
         return await self.clinic.database.read(read)

@@ -10,6 +10,7 @@ from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.sessions import SignedIn, SignInSessions
 from ipt_workflow.service.access.tokens import NewToken, Tokens
+from ipt_workflow.store import people
 from ipt_workflow.web.app import application
 from support.http_client import OPERATOR
 
@@ -24,6 +25,8 @@ class Pages:
         self.sessions = SignInSessions(self.clinic)
 
     async def signed_in(self, person: str = "therapist-1", roles: Sequence[str] = ("therapist",)) -> SignedIn:
+        for role in roles:
+            await self.clinic.write(people.make_known, person, role, self.clinic.clock.now())
         return await self.sessions.begin(person, roles, "link", authenticated_at=self.clinic.clock.now())
 
     async def get(self, path: str, cookie: str = "", **headers: str) -> httpx.Response:

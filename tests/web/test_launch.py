@@ -95,6 +95,7 @@ def test_an_ehr_opens_the_course_of_the_client_in_context(site, ehr, course, cli
         assert not [each for each in browser.seen if "P-1" in each]  # no address names a client as the EHR does
         assert set(browser.cookies["localhost"]) >= {"__Host-ipt"}
         assert "__Host-ipt-sign-in" not in browser.cookies["localhost"]
+        assert "Sign in to the EHR again" in browser.go("/confirm").text
 
 
 def test_a_client_without_a_course_that_the_person_may_see_has_none(site, ehr, course):
@@ -138,9 +139,10 @@ def test_without_a_launch_nothing_begins(site, ehr, launch):
         ({"smart": {"code_challenge_methods_supported": ["plain"]}}, "PKCE"),
         ({"smart": {"token_endpoint": None}}, "lacks an endpoint"),
         ({"smart": {"authorization_endpoint": "javascript:alert(1)"}}, "https://"),
+        ({"smart": {"authorization_endpoint": "https://ehr.example/\r\nX: y"}}, "https://"),
         ({"status": 500}, "answered 500"),
     ],
-    ids=("no PKCE", "no endpoint", "no address", "error"),
+    ids=("no PKCE", "no endpoint", "no address", "two lines", "error"),
 )
 def test_an_ehr_whose_configuration_is_not_what_it_must_be_is_not_gone_to(site, ehr, said, words):
     site.provider.say(**said)

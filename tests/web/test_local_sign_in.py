@@ -16,6 +16,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.service.access.attempts import NOT_ACCEPTED
 from ipt_workflow.service.access.sign_in_setup import SignInSetup
 from ipt_workflow.service.clinics import Clinics
+from ipt_workflow.store import access
 
 OF_INSTALLATION = Principal(person="operator", role="operator", via="cli")
 ENROL, SIGN_IN = "/o/default/enrol", "/o/default/sign-in"
@@ -29,6 +30,7 @@ class Visit:
         self.http = pages.client
         self.local = Local(pages.clinic)
         self.cookies: dict[str, str] = {}
+        self.forwarded_for = ""
 
     async def get(self, path: str) -> httpx.Response:
         return self._kept(await self.http.get(path, headers=self._headers()))
@@ -59,7 +61,8 @@ class Visit:
 
     def _headers(self) -> dict[str, str]:
         pairs = "; ".join(f"{name}={value}" for name, value in self.cookies.items() if value)
-        return {"Cookie": pairs} if pairs else {}
+        named = {"Cookie": pairs, "X-Forwarded-For": self.forwarded_for}
+        return {name: value for name, value in named.items() if value}
 
     def _kept(self, answer: httpx.Response) -> httpx.Response:
         for line in answer.headers.get_list("set-cookie"):
@@ -228,6 +231,65 @@ def test_somebody_who_tries_too_often_is_told_when_to_try_again(visit):
         assert [each.status_code for each in answers] == [400, 400, 400, 400, 400, 429] * 2
         assert 0 < int(answers[5].headers["retry-after"]) <= 60
         assert "Try again in 1 minute." in answers[5].text
+
+    visit(test)
+
+
+def test_what_somebody_typed_is_shown_as_text(visit):
+    async def test(visit):
+        page = await visit.get(f"{SIGN_IN}/recovery-code")
+        answer = await visit.submit(page, f"{SIGN_IN}/recovery-code", person='"><script>x</script>', code="x")
+        assert answer.status_code == 400
+        assert "<script" not in answer.text
+        assert 'value="&#34;&gt;&lt;script&gt;x&lt;/script&gt;"' in answer.text
+
+    visit(test)
+
+
+def test_the_cookie_of_a_session_is_for_this_host_alone_and_for_no_script(visit):
+    async def test(visit):
+        codes = await visit.enrolled("ben", SoftwareAuthenticator())
+        page = await visit.get(f"{SIGN_IN}/recovery-code")
+        done = await visit.submit(page, f"{SIGN_IN}/recovery-code", person="ben", code=codes[0])
+        lines = done.headers.get_list("set-cookie")
+        assert {line.partition("=")[0] for line in lines} >= {"__Host-ipt", "__Host-ipt-sign-in", "__Host-csrf"}
+        for line in lines:
+            assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(line.split("; "))
+            assert "Domain" not in line
+
+    visit(test)
+
+
+def test_addresses_of_one_ipv6_network_count_as_one(visit):
+    """Six wrong codes of one name, each from another address of a network that one caller may have."""
+
+    async def test(visit):
+        page = await visit.get(f"{SIGN_IN}/recovery-code")
+        statuses = []
+        for number in range(6):
+            visit.forwarded_for = f"2001:db8:1:2::{number + 1:x}"
+            answer = await visit.submit(page, f"{SIGN_IN}/recovery-code", person="anna", code="x")
+            statuses.append(answer.status_code)
+        visit.forwarded_for = "2001:db8:1:3::1"
+        elsewhere = await visit.submit(page, f"{SIGN_IN}/recovery-code", person="anna", code="x")
+        assert [*statuses, elsewhere.status_code] == [400, 400, 400, 400, 400, 429, 400]
+
+    visit(test, proxy_networks="127.0.0.1/32")
+
+
+def test_whoever_signs_in_ends_the_session_that_the_browser_had(visit):
+    async def test(visit):
+        codes = await visit.enrolled("ben", SoftwareAuthenticator())
+        await visit.enrolled("anna", SoftwareAuthenticator())
+        annas = dict(visit.cookies)
+        page = await visit.get(f"{SIGN_IN}/recovery-code")
+        assert (await visit.submit(page, f"{SIGN_IN}/recovery-code", person="ben", code=codes[0])).status_code == 303
+        assert "You are signed in as <strong>ben</strong>" in (await visit.get("/")).text
+        visit.cookies = annas
+        assert (await visit.get("/")).headers["location"] == SIGN_IN
+        clinic = visit.local.clinic
+        for person, open_sessions in (("anna", 0), ("ben", 1)):
+            assert len(await clinic.read(access.of_person, person, clinic.clock.now())) == open_sessions
 
     visit(test)
 

@@ -104,8 +104,7 @@ class Launches:
         asked, state, now = oidc.question(browser), secrets.token_urlsafe(32), self.clinic.clock.now()
         data = msgspec.json.encode(LaunchQuestion(asked=asked, iss=ehr.iss))
         kept = OneTime(kind="smart", hash=oidc.digest(state), data=data, created_at=now, expires_at=now + WAIT)
-        if not await self.clinic.write(stored.keep, kept, WAITING_MAX):
-            raise SignInRefused("waiting", "Too many sign-ins have begun. Try again in some minutes.")
+        await self.clinic.write(stored.keep_newest, kept, WAITING_MAX)
         return launches.authorization_url(ehr, server, asked, state, self._callback, launch)
 
     async def complete(self, query: Mapping[str, str], browser: str, request_id: str | None = None) -> Launched:

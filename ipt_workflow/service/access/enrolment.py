@@ -26,7 +26,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import access as stored_access
 from ipt_workflow.store import credentials, person_identities
 from ipt_workflow.store.access import OneTime
-from ipt_workflow.store.credentials import PasskeyTaken, StoredPasskey, StoredPassword
+from ipt_workflow.store.credentials import LinkOf, PasskeyTaken, StoredPasskey, StoredPassword
 
 LINK_LIFE = dt.timedelta(hours=24)
 LINKS_MAX = 1000  # of an organisation that wait to be used
@@ -44,12 +44,6 @@ class EnrolmentLink(msgspec.Struct, frozen=True, kw_only=True):
     person: str
     link: str
     expires_at: dt.datetime
-
-
-class LinkOf(msgspec.Struct, frozen=True):
-    """Whose link it is."""
-
-    person: str
 
 
 class PasskeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,13 +127,12 @@ class Enrolment:
     async def revoke(self, principal: Principal, person: str) -> None:
         """Takes everything from a person with which they sign in here, and ends their sessions. Raises Forbidden or NotFound."""
         await self._require(principal, person)
-        link = msgspec.json.encode(LinkOf(person))
-        await self.clinic.write(credentials.remove_all, person, link, self.clinic.clock.now())
+        await self.clinic.write(credentials.remove_all, person, self.clinic.clock.now())
         await self._record(principal, "config", "passkeys and codes revoked", person)
 
     async def _require(self, principal: Principal, person: str) -> None:
         await self.clinic.require(principal, "manage sign-in")
-        sessions.require_fresh(principal, self.clinic.clock.now(), self.clinic.settings.reauthentication)
+        await self.clinic.require_fresh(principal, "manage sign-in")
         if await self._account(person) is None:
             raise NotFound(NO_PERSON)
 

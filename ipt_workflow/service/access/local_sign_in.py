@@ -11,7 +11,7 @@ from ipt_workflow.access import passkeys, passwords, people, recovery_codes
 from ipt_workflow.access.passkeys import KnownPasskey, PasskeyAnswer, PasskeyRefused, RelyingParty
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.access.tokens import digest
-from ipt_workflow.errors import NotFound, SignInRefused
+from ipt_workflow.errors import NotFound
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.access.attempts import SignInAttempts, SignInRequest
 from ipt_workflow.service.access.sessions import SignedIn, SignInSessions
@@ -41,7 +41,6 @@ class Challenges:
         self.clinic = clinic
 
     async def new(self, asked: Asked) -> bytes:
-        """Raises SignInRefused if too many wait."""
         challenge, now = passkeys.new_challenge(), self.clinic.clock.now()
         kept = OneTime(
             kind="passkey",
@@ -50,8 +49,7 @@ class Challenges:
             created_at=now,
             expires_at=now + CHALLENGE_LIFE,
         )
-        if not await self.clinic.write(stored_access.keep, kept, CHALLENGES_MAX):
-            raise SignInRefused("waiting", "Too many sign-ins have begun. Try again in some minutes.")
+        await self.clinic.write(stored_access.keep_newest, kept, CHALLENGES_MAX)
         return challenge
 
     async def use(self, answer: PasskeyAnswer, person: str | None = None) -> tuple[bytes, Asked]:
@@ -91,7 +89,7 @@ class LocalSignIn:
         return self._party
 
     async def ask(self) -> dict[str, Any]:
-        """The options with which the browser asks for a passkey. Raises NotFound or SignInRefused."""
+        """The options with which the browser asks for a passkey. Raises NotFound."""
         party = self._passkeys
         return party.request(await self._challenges.new(Asked()))
 

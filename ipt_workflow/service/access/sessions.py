@@ -13,10 +13,11 @@ from ipt_workflow.errors import NotFound, SessionOver, SignInRefused
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store import access as stored
-from ipt_workflow.store.access import StoredSession
+from ipt_workflow.store.access import OneTime, StoredSession
 
 SEEN_EVERY = dt.timedelta(minutes=1)  # when a session was last used is written at most so often
 FORGET_AFTER = dt.timedelta(days=30)
+NO_LONGER = "You may no longer sign in in these roles. Start the sign-in again, or ask your administrator."
 NO_SESSION = "There is no such session, or it has ended."
 
 
@@ -123,8 +124,8 @@ class SignInSessions:
         )
         if before:
             await self._follow(before, session, "reauthenticated")
-        else:
-            await self.clinic.write(stored.insert, session, now - FORGET_AFTER)
+        elif not await self.clinic.write(stored.insert, session, now - FORGET_AFTER):
+            raise SignInRefused("no_role", NO_LONGER, forbidden=True)
         await self.clinic.log(acting(session, "pages", request_id), "sign_in", f"signed in by {method}")
         return SignedIn(session, secret)
 
@@ -180,10 +181,14 @@ class SignInSessions:
         action = "signed out" if why == "signed_out" else f"ended session {session.id} of {session.person}"
         await self.clinic.log(principal, "sign_in", action[:80])
 
-    async def end_of_provider(self, issuer: str, provider_session: str | None, subject: str | None, request_id: str | None) -> int:
-        """Ends the sessions that an identity provider's back-channel logout names. Returns how many."""
+    async def end_by_token(
+        self, token: OneTime, issuer: str, provider_session: str | None, subject: str | None, request_id: str | None
+    ) -> int | None:
+        """Ends the sessions that an identity provider's logout token names. Returns how many; None if it was used before."""
         now = self.clinic.clock.now()
-        ended = await self.clinic.write(stored.end_of_provider, issuer, provider_session, subject, now)
+        ended = await self.clinic.write(stored.end_by_token, token, issuer, provider_session, subject, now)
+        if ended is None:
+            return None
         for each in ended:
             await self.clinic.log(acting(each, "api", request_id), "sign_in", "signed out by the identity provider")
         return len(ended)

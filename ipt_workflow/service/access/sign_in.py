@@ -90,8 +90,7 @@ class SignIn:
         asked, state = oidc.question(browser, again.id if again else None), secrets.token_urlsafe(32)
         now = self.clinic.clock.now()
         kept = OneTime(kind="oidc", hash=oidc.digest(state), data=msgspec.json.encode(asked), created_at=now, expires_at=now + WAIT)
-        if not await self.clinic.write(stored.keep, kept, WAITING_MAX):
-            raise SignInRefused("waiting", "Too many sign-ins have begun. Try again in some minutes.")
+        await self.clinic.write(stored.keep_newest, kept, WAITING_MAX)
         return oidc.authorization_url(settings, found, asked, state, self.callback, self._max_age(asked))
 
     def _max_age(self, asked: SignInQuestion) -> dt.timedelta:
@@ -181,9 +180,10 @@ class SignIn:
         settings, now = await self._oidc(), self.clinic.clock.now()
         found = await self._providers.read(settings.issuer, lambda keys: id_tokens.read_logout_token(token, keys, settings, now))
         seen = OneTime(kind="logout", hash=found.id, created_at=now, expires_at=found.expires_at)
-        if not await self.clinic.write(stored.first_time, seen):
+        ended = await self.sessions.end_by_token(seen, settings.issuer, found.session, found.subject, request_id)
+        if ended is None:
             raise SignInRefused("replayed", "This logout token was used before.")
-        return await self.sessions.end_of_provider(settings.issuer, found.session, found.subject, request_id)
+        return ended
 
 
 def _before(person: str, asked: SignInQuestion, current: StoredSession | None) -> StoredSession | None:

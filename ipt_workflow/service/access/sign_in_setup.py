@@ -68,9 +68,10 @@ class SignInSetup:
             return before.secret if before and same else self._box.seal(oidc.new_private_key())
         if secret is not None:
             return self._box.seal(secret)
-        if before and same:
+        if before and same and before.issuer == wanted.issuer:  # no other provider is shown the secret
             return before.secret
-        raise CommandInvalid([Fault("oidc.client_id", "is new, so its secret is needed: give it with --client-secret-file")])
+        what = "issuer" if same else "client_id"
+        raise CommandInvalid([Fault(f"oidc.{what}", "is new, so the client's secret is needed: give it with --client-secret-file")])
 
     async def show(self, principal: Principal, organisation: str) -> SignInView:
         """Raises Forbidden or NotFound."""

@@ -127,6 +127,8 @@ def test_only_an_administrator_who_has_just_signed_in_makes_links(local):
         long_ago = now - dt.timedelta(minutes=6)
         with pytest.raises(ReauthenticationNeeded):
             await local.enrolment.make_link(Principal(person="root", role="admin", session="1", authenticated_at=long_ago), "anna")
+        tried = [(person, action) for person, _, action, _ in await local.log("refusal")]
+        assert tried == [("ben", "manage sign-in"), ("root", "manage sign-in"), ("root", "manage sign-in")]
         fresh = Principal(person="root", role="admin", session="1", authenticated_at=now)
         assert (await local.enrolment.make_link(fresh, "anna")).expires_at == now + dt.timedelta(hours=24)
 

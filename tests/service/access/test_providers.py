@@ -91,6 +91,7 @@ def test_a_provider_that_changes_its_keys_is_asked_again_once_a_minute_at_most(h
         ({"description": {"issuer": None}}, "not JSON, or lacks an endpoint"),
         ({"description": {"token_endpoint": None}}, "not JSON, or lacks an endpoint"),
         ({"description": {"authorization_endpoint": "javascript:alert(1)"}}, "does not begin with https"),
+        ({"description": {"end_session_endpoint": "https://idp.example/\r\nX: y"}}, "does not begin with https"),
         ({"description": {"jwks_uri": "file:///etc/passwd"}}, "does not begin with https"),
         ({"description": {"jwks_uri": "http://169.254.169.254/keys"}}, "may not call"),
         ({"keys": []}, "keys cannot be read"),
