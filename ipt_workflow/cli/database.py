@@ -124,7 +124,7 @@ def demo(as_json: AsJson = False) -> None:
         if made.courses
         else "The demonstration courses are there already."
     )
-    out.print("Tokens, valid for a day:")
+    out.print(f"Tokens of the organisation {settings.organisation}, valid for a day:", markup=False)
     for role, text in made.tokens.items():
         out.print(f"  {role:<11}{text}", markup=False)
     if made.links:
