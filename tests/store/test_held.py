@@ -12,6 +12,7 @@ from ipt_workflow.errors import Busy
 from ipt_workflow.service.audit import verification
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.lookups import VERSIONS
+from ipt_workflow.store.schema import row_security
 
 NOTE = Command("note", {"text": "She called."})
 RELINK = Command("relink_client", {"client_ref": "EHR-other", "kind": "wrong_client"}, reason="Registered twice.")
@@ -48,7 +49,7 @@ def run(filled, tmp_path):
 @asynccontextmanager
 async def locked(clinic, *courses: str):
     """Holds rows of courses in a transaction of another client, as a process that hangs would."""
-    connection = await asyncpg.connect(clinic.settings.database_url)
+    connection = await asyncpg.connect(clinic.settings.database_url, server_settings={row_security.SETTING: clinic.organisation})
     transaction = connection.transaction()
     await transaction.start()
     await connection.fetch("SELECT 1 FROM course WHERE id = ANY($1) FOR UPDATE", list(courses))
@@ -173,7 +174,7 @@ def test_everybody_is_answered_in_time_where_the_whole_table_is_locked(run):
     """Each waits in the queue for the patience at most, and is then tried for as long. A minute is far more."""
 
     async def test(clinic, courses):
-        connection = await asyncpg.connect(clinic.settings.database_url)
+        connection = await asyncpg.connect(clinic.settings.database_url, server_settings={row_security.SETTING: clinic.organisation})
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute("LOCK TABLE course IN EXCLUSIVE MODE")
