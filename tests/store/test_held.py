@@ -174,7 +174,9 @@ def test_everybody_is_answered_in_time_where_the_whole_table_is_locked(run):
     """Each waits in the queue for the patience at most, and is then tried for as long. A minute is far more."""
 
     async def test(clinic, courses):
-        connection = await asyncpg.connect(clinic.settings.database_url, server_settings={row_security.SETTING: clinic.organisation})
+        connection = await asyncpg.connect(
+            clinic.settings.database_url, server_settings={row_security.SETTING: clinic.organisation}
+        )
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute("LOCK TABLE course IN EXCLUSIVE MODE")
