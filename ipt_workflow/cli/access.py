@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ipt_workflow.access.cover import NewCover
-from ipt_workflow.cli.course import As, AsJson, CourseId, caller, operator_as_auditor
+from ipt_workflow.cli.course import As, AsJson, CourseId, caller, operator_as_auditor, run_as
 from ipt_workflow.cli.output import of_options, out, print_json, print_table, run
 from ipt_workflow.service.access.cover import Covers, CoverView
 from ipt_workflow.service.access.restrictions import NewRestriction, Restrictions, RestrictionView
@@ -41,7 +41,7 @@ def arrange(
         "reason": reason,
     }
     new, principal = of_options(NewCover, given), caller(person, role)
-    _print(run(lambda clinic: Covers(clinic).arrange(principal, lambda: new)), as_json)
+    _print(run_as(principal, lambda clinic: Covers(clinic).arrange(principal, lambda: new)), as_json)
 
 
 @cover.command("list")
@@ -68,7 +68,7 @@ def end_cover(
 ) -> None:
     """End cover before its time."""
     principal = caller(person, role)
-    _print(run(lambda clinic: Covers(clinic).end(principal, cover_id)), as_json)
+    _print(run_as(principal, lambda clinic: Covers(clinic).end(principal, cover_id)), as_json)
 
 
 def _print(view: CoverView, as_json: bool) -> None:
@@ -91,7 +91,7 @@ def restrict(
 ) -> None:
     """Restrict a course to its therapist and the people admitted."""
     new, principal = of_options(NewRestriction, {"people": admit or [], "reason": reason}), caller(person, role)
-    _print_restriction(run(lambda clinic: Restrictions(clinic).restrict(principal, course, lambda: new)), as_json)
+    _print_restriction(run_as(principal, lambda clinic: Restrictions(clinic).restrict(principal, course, lambda: new)), as_json)
 
 
 @restriction.command("show")
@@ -109,7 +109,7 @@ def lift(
 ) -> None:
     """Lift the restriction of a course."""
     principal = caller(person, role)
-    run(lambda clinic: Restrictions(clinic).lift(principal, course))
+    run_as(principal, lambda clinic: Restrictions(clinic).lift(principal, course))
     if as_json:
         print_json({"course": course, "restricted": False})
     else:

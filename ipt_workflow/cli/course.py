@@ -1,19 +1,21 @@
 """`course` and `import`: work on courses without a server."""
 
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.cli.output import bar, err, out, person_of, print_json, print_table, run, usage
+from ipt_workflow.cli.output import Result, bar, err, out, person_of, print_json, print_table, run, usage
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.course.triggers import Command, Role, Together
 from ipt_workflow.errors import CommandMalformed
 from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service import imports
+from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.proposals import Proposals
@@ -38,6 +40,16 @@ def caller(person: str, role: str) -> Principal:
         usage("--role must be therapist, supervisor, ehr or admin.")
     chosen: Role = role  # type: ignore[assignment]
     return Principal(person=person_of("--as", person), role=chosen, via="cli")
+
+
+def run_as(principal: Principal, work: Callable[[Clinic], Awaitable[Result]]) -> Result:
+    """Runs the work of somebody who acts. A person who has left does nothing any more."""
+
+    async def checked(clinic: Clinic) -> Result:
+        await Staff(clinic).check_here("--as", principal)
+        return await work(clinic)
+
+    return run(checked)
 
 
 def operator_as_auditor() -> Principal:
@@ -84,7 +96,8 @@ def show(course_id: CourseId, as_json: AsJson = False) -> None:
 @app.command()
 def options(course_id: CourseId, person: As, role: ForRole = "therapist", as_json: AsJson = False) -> None:
     """Show which triggers a person may fire on a course now."""
-    found: Options = run(lambda clinic: CourseReads(clinic).options(caller(person, role), course_id))
+    principal = caller(person, role)
+    found: Options = run_as(principal, lambda clinic: CourseReads(clinic).options(principal, course_id))
     if as_json:
         print_json(found)
         return
@@ -170,14 +183,14 @@ def _write(
 ) -> None:
     """Fires the commands, proposes them, or shows what would happen, and prints the result."""
     if dry_run:
-        preview: Preview = run(lambda clinic: Courses(clinic).preview(principal, course_id, write))
+        preview: Preview = run_as(principal, lambda clinic: Courses(clinic).preview(principal, course_id, write))
         print_json(preview)
         raise typer.Exit(0 if preview.option.allowed else FAILED)
     if propose:
-        proposal: ProposalView = run(lambda clinic: Proposals(clinic).propose(principal, course_id, write))
+        proposal: ProposalView = run_as(principal, lambda clinic: Proposals(clinic).propose(principal, course_id, write))
         print_json(proposal) if as_json else out.print(f"{proposal.id}: {proposal.status}", markup=False)
         return
-    done: Committed = run(lambda clinic: Courses(clinic).fire(principal, course_id, write))
+    done: Committed = run_as(principal, lambda clinic: Courses(clinic).fire(principal, course_id, write))
     if as_json:
         written = {"entries": done.entries} if several else {"entry": done.entries[-1]}
         print_json({**written, "course": done.course})

@@ -124,7 +124,7 @@ def demo(as_json: AsJson = False) -> None:
         if made.courses
         else "The demonstration courses are there already."
     )
-    out.print("Tokens, valid for a day:")
+    out.print(f"Tokens of the organisation {settings.organisation}, valid for a day:", markup=False)
     for role, text in made.tokens.items():
         out.print(f"  {role:<11}{text}", markup=False)
     if made.links:
@@ -132,8 +132,8 @@ def demo(as_json: AsJson = False) -> None:
     for role, path in made.links.items():
         out.print(f"  {role:<11}http://localhost:{settings.port}{path}", markup=False)
     base = f"http://{settings.host}:{settings.port}"
-    therapist, auditor = made.tokens["therapist"], made.tokens["auditor"]
-    out.print("Three commands to try when `ipt-workflow serve` runs:")
+    out.print("Commands to try when `ipt-workflow serve` runs:")
     out.print(f"  curl -s {base}/health/ready", markup=False)
-    out.print(f"  curl -s -H 'Authorization: Bearer {therapist}' '{base}/v1/courses?attention=unsigned&limit=5'", markup=False)
-    out.print(f"  curl -s -H 'Authorization: Bearer {auditor}' {base}/v1/audit/verify", markup=False)
+    for role, path in (("therapist", "/v1/courses?attention=unsigned&limit=5"), ("auditor", "/v1/audit/verify")):
+        if role in made.tokens:
+            out.print(f"  curl -s -H 'Authorization: Bearer {made.tokens[role]}' '{base}{path}'", markup=False)

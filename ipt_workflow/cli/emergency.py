@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview
-from ipt_workflow.cli.course import As, AsJson, ForRole, caller, operator_as_auditor
+from ipt_workflow.cli.course import As, AsJson, ForRole, caller, operator_as_auditor, run_as
 from ipt_workflow.cli.output import of_options, out, print_json, print_table, run
 from ipt_workflow.service.access.break_glass import EmergencyAccesses, EmergencyAccessView
 
@@ -27,14 +27,14 @@ def start(
     """Take emergency access, which a supervisor reviews."""
     given = {"client_ref": client_ref, "code": code, "reason": reason, **({} if minutes is None else {"minutes": minutes})}
     new, principal = of_options(NewEmergencyAccess, given), caller(person, role)
-    _print(run(lambda clinic: EmergencyAccesses(clinic).start(principal, lambda: new)), as_json)
+    _print(run_as(principal, lambda clinic: EmergencyAccesses(clinic).start(principal, lambda: new)), as_json)
 
 
 @app.command()
 def end(access_id: AccessId, person: As, role: ForRole = "therapist", as_json: AsJson = False) -> None:
     """End emergency access before its time."""
     principal = caller(person, role)
-    _print(run(lambda clinic: EmergencyAccesses(clinic).end(principal, access_id)), as_json)
+    _print(run_as(principal, lambda clinic: EmergencyAccesses(clinic).end(principal, access_id)), as_json)
 
 
 @app.command("list")
@@ -72,7 +72,7 @@ def review(
 ) -> None:
     """Review an emergency access as a supervisor, who is not the person that took it."""
     new, principal = of_options(NewReview, {"verdict": verdict, "comment": comment}), caller(person, "supervisor")
-    _print(run(lambda clinic: EmergencyAccesses(clinic).review(principal, access_id, lambda: new)), as_json)
+    _print(run_as(principal, lambda clinic: EmergencyAccesses(clinic).review(principal, access_id, lambda: new)), as_json)
 
 
 def _review(view: EmergencyAccessView) -> str:

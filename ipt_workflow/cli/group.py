@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from ipt_workflow.cli.course import As, AsJson, ForRole, caller, json_of, operator_as_auditor
+from ipt_workflow.cli.course import As, AsJson, ForRole, caller, json_of, operator_as_auditor, run_as
 from ipt_workflow.cli.output import err, out, print_json, print_refusals, print_table, run, usage
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, SigningSeveral
 from ipt_workflow.groups.views import GroupCommitted, GroupSummary, GroupView, SessionCommitted, SignedSessions
@@ -38,7 +38,7 @@ def create(
     """Make a group."""
     body = _given(protocol=protocol, protocol_version=protocol_version, label=label, facilitators=facilitator)
     principal = caller(person, role)
-    _print_group(run(lambda clinic: Groups(clinic).create(principal, lambda: shaped(NewGroup, body))), as_json)
+    _print_group(run_as(principal, lambda clinic: Groups(clinic).create(principal, lambda: shaped(NewGroup, body))), as_json)
 
 
 @app.command("list")
@@ -92,7 +92,7 @@ def join(
     """Put a course into a group."""
     body = _given(course=course, joined_at=joined_at)
     principal = caller(person, role)
-    _print_group(run(lambda clinic: Groups(clinic).join(principal, group, _write(Joining, body, version))), as_json)
+    _print_group(run_as(principal, lambda clinic: Groups(clinic).join(principal, group, _write(Joining, body, version))), as_json)
 
 
 @app.command()
@@ -109,7 +109,9 @@ def leave(
     """Take a course out of a group."""
     body = _given(reason=reason, left_at=left_at)
     principal = caller(person, role)
-    _print_group(run(lambda clinic: Groups(clinic).leave(principal, group, course, _write(Leaving, body, version))), as_json)
+    _print_group(
+        run_as(principal, lambda clinic: Groups(clinic).leave(principal, group, course, _write(Leaving, body, version))), as_json
+    )
 
 
 @app.command()
@@ -124,7 +126,9 @@ def facilitators(
     """Set a group's facilitators."""
     body = _given(facilitators=facilitator)
     principal = caller(person, role)
-    _print_group(run(lambda clinic: Groups(clinic).facilitate(principal, group, _write(Facilitating, body, version))), as_json)
+    _print_group(
+        run_as(principal, lambda clinic: Groups(clinic).facilitate(principal, group, _write(Facilitating, body, version))), as_json
+    )
 
 
 @app.command()
@@ -159,7 +163,9 @@ def record(
         all=everyone,
     )
     principal = caller(person, role)
-    done: SessionCommitted = run(lambda clinic: GroupSessions(clinic).record(principal, group, _write(NewSession, body, version)))
+    done: SessionCommitted = run_as(
+        principal, lambda clinic: GroupSessions(clinic).record(principal, group, _write(NewSession, body, version))
+    )
     recorded = done.recorded
     if as_json:
         print_json(recorded)
@@ -189,8 +195,8 @@ def sign(
     """Sign a group's sessions on every member's course whose session the caller gave."""
     given, principal = json_of(data, "--data"), caller(person, role)
     body = {"sessions": dict.fromkeys(sessions, given)}
-    done: SignedSessions = run(
-        lambda clinic: GroupSignatures(clinic).sign_several(principal, group, lambda: shaped(SigningSeveral, body))
+    done: SignedSessions = run_as(
+        principal, lambda clinic: GroupSignatures(clinic).sign_several(principal, group, lambda: shaped(SigningSeveral, body))
     )
     if as_json:
         print_json(done)

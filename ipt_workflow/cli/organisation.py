@@ -50,8 +50,8 @@ def list_organisations(as_json: AsJson = False) -> None:
 def show(organisation: Name, as_json: AsJson = False) -> None:
     """Show an organisation."""
     found = run(lambda clinic: Organisations(clinic, Clinics(clinic)).one(operator(), organisation), reads_only=True)
-    decides = f"supervision {found.supervision}, auditor_text {found.auditor_text}"
-    _show(found, f"{found.id}: {found.title}, {found.zone or 'the zone of IPT_TIME_ZONE'}, {found.status}, {decides}.", as_json)
+    sees = f"Supervisors see: {found.supervision}. Auditors read sealed text: {found.auditor_text}."
+    _show(found, f"{found.id}: {found.title}, {found.zone or 'the zone of IPT_TIME_ZONE'}, {found.status}. {sees}", as_json)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ipt_workflow.cli.course import As, AsJson, caller, operator_as_auditor
+from ipt_workflow.cli.course import As, AsJson, caller, operator_as_auditor, run_as
 from ipt_workflow.cli.output import err, out, print_json, print_refusals, print_table, run
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.views import Committed, ProposalReview, ProposalView
@@ -56,7 +56,7 @@ def cosign(
 ) -> None:
     """Cosign a proposal as a supervisor, which fires its command."""
     principal = caller(person, "supervisor")
-    done: Committed = run(lambda clinic: Proposals(clinic).cosign(principal, proposal_id, version=version))
+    done: Committed = run_as(principal, lambda clinic: Proposals(clinic).cosign(principal, proposal_id, version=version))
     if as_json:
         print_json({"entry": done.entries[-1], "course": done.course})
         return
@@ -68,7 +68,7 @@ def cosign(
 def decline(proposal_id: ProposalId, person: As, as_json: AsJson = False) -> None:
     """Decline a proposal as a supervisor."""
     principal = caller(person, "supervisor")
-    declined: ProposalView = run(lambda clinic: Proposals(clinic).decline(principal, proposal_id))
+    declined: ProposalView = run_as(principal, lambda clinic: Proposals(clinic).decline(principal, proposal_id))
     if as_json:
         print_json(declined)
         return

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli.course import run_as
 from ipt_workflow.cli.output import bar, fail, out, person_of, print_json, print_table, run, usage, write_json
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
@@ -60,7 +61,7 @@ def migrate(
             "--file works with --plan only. To apply a version, put its file into the folder of protocols and restart the service."
         )
     principal = Principal(person=person_of("--as", person), role="supervisor", via="cli")
-    became = run(lambda clinic: _apply(_mover(clinic, old, new), principal, courses, reason, as_json))
+    became = run_as(principal, lambda clinic: _apply(_mover(clinic, old, new), principal, courses, reason, as_json))
     if NOT_MOVED.intersection(became):
         raise typer.Exit(FAILED)
 

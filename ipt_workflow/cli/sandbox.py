@@ -64,9 +64,10 @@ def _show(made: SandboxStart) -> None:
     out.print("Tokens:")
     for role, text in made.tokens.items():
         out.print(f"  {role:<11}{text}", markup=False)
+    mover = made.tokens.get("admin", made.tokens["ehr"])  # a system never leaves
     out.print("Move the clock by a week:")
     out.print(
-        f"  curl -s -X POST -H 'Authorization: Bearer {made.tokens['admin']}' -H 'Content-Type: application/json' "
+        f"  curl -s -X POST -H 'Authorization: Bearer {mover}' -H 'Content-Type: application/json' "
         f'-d \'{{"advance": "P7D"}}\' {made.url}/sandbox/clock',
         markup=False,
     )

@@ -147,6 +147,8 @@ def _show(view: SignInView, *, as_json: bool) -> None:
         print_json(view)
         return
     found: OidcSettings | None = view.sign_in.oidc
+    if view.sign_in.passwords:
+        out.print("Passwords with a second factor are on.", markup=False)
     if found is None:
         out.print(f"{view.organisation} has no identity provider.", markup=False)
         return

@@ -172,7 +172,7 @@ COURSES = sum(plan.count for plan in PLANS) + MEMBERS
 
 
 class DemoResult(msgspec.Struct, frozen=True):
-    """How many courses were made, in how many states, and a token for each role.
+    """How many courses were made, in how many states, and a token for each role whose person has not left.
 
     `links` holds the paths of one-time links that sign a person of each role in, where the service is for this machine alone.
     """
@@ -202,19 +202,26 @@ async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, t
     operator = Principal(person="demo", role="admin", via="cli")
     manager = Tokens(clinic)
     tokens: dict[Role, str] = {}
-    for role, subject in SUBJECTS.items():
+    here = await _here(clinic)
+    for role, subject in here.items():
         tokens[role] = (
             await manager.create(operator, NewToken(role=role, name=f"demo {role}", subject=subject, days=token_days))
         ).token
-    return DemoResult(courses, states, tokens, await _links(clinic))
+    return DemoResult(courses, states, tokens, await _links(clinic, here))
 
 
-async def _links(clinic: Clinic) -> dict[Role, str]:
+async def _here(clinic: Clinic) -> dict[Role, str]:
+    """Whom each role's token is for, without those who were made to leave since a former run."""
+    left = {each.id for each in await clinic.read(stored_people.page, stored_people.PersonFilters(status="left"), "", None)}
+    return {role: subject for role, subject in SUBJECTS.items() if subject not in left}
+
+
+async def _links(clinic: Clinic, here: dict[Role, str]) -> dict[Role, str]:
     """A link for a person of each role that people have."""
     if not sign_in_links.are_on(clinic.settings):
         return {}
     made = sign_in_links.SignInLinks(clinic)
-    return {role: await made.make(SUBJECTS[role]) for role in people.STAFF_ROLES}
+    return {role: await made.make(subject) for role, subject in here.items() if role in people.STAFF_ROLES}
 
 
 def _staff(connection: Connection, organisation: str, now: dt.datetime) -> None:

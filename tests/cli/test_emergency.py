@@ -89,5 +89,6 @@ def test_an_auditor_unmasks_where_the_organisation_asks_for_it(cli):
     unmask = ("audit", "unmask", cli.course, "--reason", "A complaint.")
     assert "needs no unmasking" in cli(*unmask, code=1).stderr
     cli("organisation", "change", "default", "--auditor-text", "unmask")
+    assert "Auditors read sealed text: unmask." in cli("organisation", "show", "default").stdout
     assert "can be read until" in cli(*unmask).stdout
     assert cli.json(*unmask, "--minutes", "5")["course"] == cli.course

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
@@ -67,3 +68,54 @@ def test_a_person_is_added_changed_leaves_and_comes_back(run):
 )
 def test_what_is_wrong_is_said_in_a_sentence(run, arguments, code, says):
     assert says in run("person", *arguments, code=code).stderr
+
+
+ANN = "--as therapist-1"
+SUPERVISES = "--as therapist-1 --role supervisor"
+ACTS = {  # every command in the name of a person, but `import`, which tells what was done elsewhere
+    "course options": f"x {ANN}",
+    "course fire": f"x note {ANN}",
+    "course together": f'x [{{"trigger":"note"}}] {ANN}',
+    "course move-entries": f"x y --entry 2 --reason x {ANN}",
+    "proposal cosign": f"x {ANN}",
+    "proposal decline": f"x {ANN}",
+    "group create": f"Tuesday --protocol ipt-group {ANN}",
+    "group join": f"x y {ANN}",
+    "group leave": f"x y --reason moved {ANN}",
+    "group facilitators": f"x therapist-2 {SUPERVISES}",
+    "group record": f"x y=5 {ANN}",
+    "group sign": f"x y {ANN}",
+    "cover arrange": f"therapist-1 therapist-2 --until 2030-01-01T00:00:00Z --reason x {ANN}",
+    "cover end": f"x {ANN}",
+    "restriction set": f"x --reason x {SUPERVISES}",
+    "restriction lift": f"x {SUPERVISES}",
+    "emergency start": f"x --code ETREAT --reason x {ANN}",
+    "emergency end": f"x {ANN}",
+    "emergency review": f"x justified {ANN}",
+    "protocol migrate": f"--from ipt@1 --to ipt@2 --apply --courses x --reason x {ANN}",
+}
+
+
+def _acting(group, *before: str) -> list[str]:
+    """The commands of a group that have the option `--as`."""
+    found = []
+    for name, command in group.commands.items():
+        path = (*before, name)
+        if hasattr(command, "commands"):
+            found += _acting(command, *path)
+        elif any("--as" in each.opts for each in command.params):
+            found.append(" ".join(path))
+    return found
+
+
+def test_every_command_in_the_name_of_a_person_is_tried_here():
+    assert {*ACTS, "import"} == {*_acting(typer.main.get_command(app))}
+
+
+def test_nothing_is_done_in_the_name_of_a_person_who_has_left(run):
+    run("token", "create", "--role", "therapist", "--name", "therapist-1")
+    run("person", "leave", "therapist-1")
+    for command, arguments in ACTS.items():
+        assert "--as: names a person who has left" in run(*command.split(), *arguments.split(), code=1).stderr, command
+    run("person", "return", "therapist-1")
+    assert "no such course" in run("course", "fire", "x", "note", "--as", "therapist-1", code=1).stderr

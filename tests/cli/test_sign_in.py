@@ -95,6 +95,8 @@ def test_what_else_an_organisation_sets_stays(run, settings):
     run("set", "default", file="")
     assert stored(settings) == {"other": {"a": 1}, "sign_in": {}}
     assert run("show", "default").stdout == "default has no identity provider.\n"
+    run("set", "default", file="passwords = true")
+    assert run("show", "default").stdout == "Passwords with a second factor are on.\ndefault has no identity provider.\n"
 
 
 @pytest.mark.parametrize(

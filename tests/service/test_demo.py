@@ -5,9 +5,11 @@ from contextlib import closing
 
 import pytest
 from support import databases, service_walk
+from support.http_client import OPERATOR
 
 from ipt_workflow.service import demo
 from ipt_workflow.service.access.credentials import Credentials
+from ipt_workflow.service.access.people import People
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.reads import CourseReads
@@ -164,3 +166,17 @@ def test_it_leaves_other_courses_as_they_are(tmp_path):
     service_walk.database(tmp_path, fill)
     assert kept["same"]
     assert kept["made"].courses == demo.COURSES + 1
+
+
+def test_a_later_run_makes_nothing_for_who_left_since_and_goes_on(made, tmp_path):
+    async def work(clinic):
+        people = People(clinic)
+        await people.leave(OPERATOR, "therapist-1")
+        await people.leave(OPERATOR, "admin-1")
+        return await demo.make(clinic)
+
+    settings = databases.copy(made["settings"], tmp_path).model_copy(update={"development": True})
+    again = service_walk.with_clinic(settings, work)
+    assert set(again.tokens) == {"supervisor", "auditor", "ehr"}
+    assert set(again.links) == {"supervisor", "auditor"}
+    assert again.courses == 0

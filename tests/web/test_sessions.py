@@ -7,7 +7,7 @@ import pytest
 from support import page_client
 
 from ipt_workflow.errors import NotFound
-from ipt_workflow.service.access.sessions import acting
+from ipt_workflow.service.access.sessions import SignInSessions, acting
 from ipt_workflow.service.access.sign_in_links import SignInLinks
 from ipt_workflow.web.app import routers
 
@@ -83,6 +83,20 @@ def test_a_session_ends_fifteen_minutes_after_its_last_request(pages):
             assert (await pages.get("/", cookie)).status_code == 200
         clock.advance(minutes(15))
         assert sent_away(await pages.get("/", cookie))
+
+    pages(test)
+
+
+def test_who_was_signed_in_elsewhere_is_sent_there_also_when_it_is_suspended(pages):
+    async def test(pages, clock):
+        operator = {"Authorization": f"Bearer {await pages.token('operator', 'ops')}"}
+        await pages.client.post("/v1/organisations", json={"id": "south", "title": "South"}, headers=operator)
+        south = SignInSessions(await pages.credentials.clinics.of("south"))
+        cookie = (await south.begin("ann", ("therapist",), "link", authenticated_at=clock.now())).secret.cookie
+        await pages.client.patch("/v1/organisations/south", json={"status": "suspended"}, headers=operator)
+        assert (await pages.get("/", cookie)).headers["location"] == "/o/south/sign-in"
+        clock.advance(minutes(15))
+        assert (await pages.get("/", cookie)).headers["location"] == "/o/south/sign-in"
 
     pages(test)
 

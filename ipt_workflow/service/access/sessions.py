@@ -64,7 +64,7 @@ async def identify(
         raise SessionOver(session.organisation)
     clinic = await clinics.of(session.organisation, known.organisation_version)
     if clinic is None or known.organisation_status != "active":
-        raise SessionOver
+        raise SessionOver(session.organisation)
     if now - session.seen_at >= SEEN_EVERY:
         await clinic.write(stored.change, session.id, {"seen_at": now})
     return clinic, session

@@ -50,6 +50,12 @@ class Staff:
     async def _acts_as(self, person: str, role: str) -> bool:
         return people.acts_as(await self.clinic.people.get(person), role)
 
+    async def check_here(self, where: str, principal: Principal) -> None:
+        """Raises CommandInvalid if a person acts who has left. Only the command line needs it: sessions and tokens end when somebody leaves."""
+        known = await self.clinic.people.get(principal.person) if principal.role in people.STAFF_ROLES else None
+        if known is not None and known.status != "active":
+            raise CommandInvalid([Fault(where, people.LEFT)])
+
     async def has_lost(self, person: str, role: str) -> bool:
         """Whether a person who is known has left, or has the role no longer."""
         known = await self.clinic.people.get(person)
