@@ -30,7 +30,7 @@ def shown(run) -> dict[str, str]:
 def test_an_organisation_is_created_shown_changed_suspended_and_resumed(run):
     created = run("create", "south", "--title", "South Clinic", "--zone", "Europe/Vienna").stdout
     assert "IPT_ORGANISATION=south ipt-workflow token create" in " ".join(created.split())
-    says = "south: South Clinic, Europe/Vienna, active, supervision organisation, auditor_text open."
+    says = "south: South Clinic, Europe/Vienna, active. Supervisors see: organisation. Auditors read sealed text: open."
     assert " ".join(run("show", "south").stdout.split()) == says
     run("change", "south", "--supervision", "supervisees")
     run("change", "south", "--auditor-text", "unmask", "--title", "South", "--zone", "Europe/Berlin")

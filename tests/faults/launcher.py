@@ -65,25 +65,25 @@ def kill_at(point: str, calls: int) -> None:
 
 def before(function: Any, countdown: Countdown) -> Any:
     @functools.wraps(function)
-    async def wrapped(self: Any, given: Any, *args: Any) -> Any:
+    async def wrapped(self: Any, given: Any, *args: Any, **named: Any) -> Any:
         if of_units(given):
             countdown.reached()
-        return await function(self, given, *args)
+        return await function(self, given, *args, **named)
 
     return wrapped
 
 
 def after(function: Any, countdown: Countdown) -> Any:
     @functools.wraps(function)
-    def wrapped(connection: Any, given: Any, *args: Any) -> Any:
-        result = function(connection, given, *args)
+    def wrapped(connection: Any, given: Any, *args: Any, **named: Any) -> Any:
+        result = function(connection, given, *args, **named)
         if of_units(given):
             countdown.reached()
         return result
 
     @functools.wraps(function)
-    async def wrapped_method(self: Any, given: Any, *args: Any) -> Any:
-        result = await function(self, given, *args)
+    async def wrapped_method(self: Any, given: Any, *args: Any, **named: Any) -> Any:
+        result = await function(self, given, *args, **named)
         if of_units(given):
             countdown.reached()
         return result

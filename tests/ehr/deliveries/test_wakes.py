@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from support import databases, service_walk
+from support import databases, service_walk, staff
 from support.receivers import other_side
 
 from ipt_workflow.access.principal import Principal
@@ -112,6 +112,7 @@ def test_a_commit_wakes_the_relay_of_its_own_organisation_alone(database_url):
         async with service_walk.opened(settings_of(database_url), SystemClock()) as clinic:
             await clinic.database.write(organisations.insert, new_organisation("south", clinic.clock.now()))
             south = await Clinics(clinic).of("south")
+            await south.database.write(staff.add, "south")
             heard = []
             with wakes.listening(clinic, lambda: heard.append("first")), wakes.listening(south, lambda: heard.append("south")):
                 await service_walk.open_course(south)
