@@ -17,7 +17,9 @@ from ipt_workflow.store.database import Database
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import grants as tables_grants
 from ipt_workflow.store.schema import roles as database_roles
+from ipt_workflow.store.schema import row_security
 
+SWITCH_ON = "Row-level security is not switched on yet. Run this command again once no process of the version before runs."
 Result = TypeVar("Result")
 app = typer.Typer(help="The database.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -35,17 +37,20 @@ def upgrade(
     if roles is not None and not re.fullmatch(r"[a-z_][a-z0-9_]{0,53}", roles):
         usage("--roles must be lower-case letters, digits and _, at most 54, and begin with a letter.")
 
-    async def work(database: Database, settings: Settings) -> tuple[str, list[str]]:
+    async def work(database: Database, settings: Settings) -> tuple[str, list[str], bool]:
         if roles is not None and database.dialect != "postgresql":
             usage("--roles needs a PostgreSQL database.")
         reached = await database.write(database_upgrade.upgrade, settings)
-        return reached, await database.write(database_roles.establish, roles) if roles is not None else []
+        left = await database.write(database_roles.establish, roles) if roles is not None else []
+        return reached, left, bool(await database.read(row_security.faults))
 
-    reached, left = _on_database(work)
+    reached, left, unprotected = _on_database(work)
     if as_json:
         print_json({"revision": reached, "statements": left})
         return
     out.print(f"The database is at revision {reached}.")
+    if unprotected:
+        err.print(SWITCH_ON, markup=False)
     if left:
         err.print("This role may not create all roles. An administrator of the server runs these statements in this database:")
     for statement in left:

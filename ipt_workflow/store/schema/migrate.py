@@ -32,6 +32,7 @@ def _config(connection: sa.Connection | None = None) -> Config:
 def upgrade(connection: sa.Connection) -> str:
     """Runs the migrations that are missing, protects the tables, then rebuilds what is stored with every course. Returns the new revision.
 
+    A database of a revision before row security has it switched on by the next upgrade: until then processes of the version before go on.
     From then on the connection is bound to every organisation, until the end of its transaction.
     Another process that migrates the database at the same time waits, and then finds nothing to do.
     Raises DatabaseNotReady if the database is not ours, is newer than this version, or may not be changed.
@@ -42,7 +43,7 @@ def upgrade(connection: sa.Connection) -> str:
     try:
         row_security.bind_all(connection)
         command.upgrade(_config(connection), "head")
-        row_security.establish(connection)
+        row_security.establish(connection, switch_on=before is None or before >= revision.ROW_SECURITY)
     except sa.exc.DBAPIError as error:
         sentence = CANNOT_UPGRADE.get(getattr(error.orig, "sqlstate", ""))
         if sentence is None:

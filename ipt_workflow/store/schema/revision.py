@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 HEAD = "0027"  # the newest of migrations/versions
 ATTENTION = "0017"  # the first whose courses note all kinds of attention of today
+ROW_SECURITY = "0025"  # the first whose processes bind their connections to organisations
 SHARING = "0026"  # the first whose courses note whether they are shared
 FOREIGN = "of another program"
 SNAPSHOTS = "0015"  # the first whose snapshots have the shape of today's `Course`; a new shape needs a new revision

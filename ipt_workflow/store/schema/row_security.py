@@ -6,7 +6,8 @@ the setting was set expects one row, and keeps a plan that is hundreds of times 
 A credential is found before anybody knows its organisation. A function of its table finds it by its digest, for whoever may
 execute that.
 
-`db upgrade` establishes all this after its migrations, for every table that has an organisation. So a new table cannot be forgotten.
+`db upgrade` establishes all this after its migrations, for every table that has an organisation. So a new table cannot be forgotten. In a
+database of a version before, whose processes may still run and say nothing of organisations, the next `db upgrade` switches it on.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -72,29 +73,35 @@ def bind_all(connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.set_config(SETTING, together(ids), True)))
 
 
-def establish(connection: sa.Connection) -> None:
-    """Protects what is not protected yet. Only the owner of the tables may."""
-    for _, statement in _missing(connection):
+def establish(connection: sa.Connection, *, switch_on: bool = True) -> None:
+    """Protects what is not protected yet. Only the owner of the tables may. Without `switch_on` the policies bind nobody yet."""
+    for _, statement in [*_incomplete(connection), *(_switched_off(connection) if switch_on else ())]:
         connection.exec_driver_sql(statement)
 
 
 def faults(connection: sa.Connection) -> list[str]:
     """What is not protected as it must be, each in a line."""
-    names = dict.fromkeys(name for name, _ in _missing(connection))
+    names = dict.fromkeys(name for name, _ in [*_switched_off(connection), *_incomplete(connection)])
     return [f"row security: {name} is not protected; run ipt-workflow db upgrade" for name in names]
 
 
-def _missing(connection: sa.Connection) -> Iterator[tuple[str, str]]:
-    """The statements that protect what is not protected, each with the name of the table or function."""
+def _switched_off(connection: sa.Connection) -> Iterator[tuple[str, str]]:
+    """The statements that make the policies bind everybody, each with the name of the table."""
     if connection.dialect.name != "postgresql":
         return
-    found = connection.exec_driver_sql(_POLICIES).all()
-    enabled = {row[0]: (row[1], row[2]) for row in found}
-    policies = {(row[0], row[3]): tuple(row[4:]) for row in found if row[3]}
+    on = {row[0]: (row[1], row[2]) for row in connection.exec_driver_sql(_POLICIES)}
     for table in PROTECTED:
-        for switch, done in zip(("ENABLE", "FORCE"), enabled.get(table, (False, False)), strict=True):
+        for switch, done in zip(("ENABLE", "FORCE"), on.get(table, (False, False)), strict=True):
             if not done:
                 yield table, f"ALTER TABLE {table} {switch} ROW LEVEL SECURITY"
+
+
+def _incomplete(connection: sa.Connection) -> Iterator[tuple[str, str]]:
+    """The statements that make policies and functions that are missing or differ, each with the name of the table or function."""
+    if connection.dialect.name != "postgresql":
+        return
+    policies = {(row[0], row[3]): tuple(row[4:]) for row in connection.exec_driver_sql(_POLICIES) if row[3]}
+    for table in PROTECTED:
         if policies.get((table, BOUND)) != (SHOWN, SHOWN, "ALL", "PERMISSIVE", "{public}"):
             yield from _policy(table, BOUND, f"USING ({CONDITION}) WITH CHECK ({CONDITION})", policies)
     functions = {row.proname: row for row in connection.exec_driver_sql(_FUNCTIONS)}

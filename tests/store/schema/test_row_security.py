@@ -6,6 +6,7 @@ import json
 
 import asyncpg
 import pytest
+from alembic import command
 from support import databases, service_walk
 from support.busy_day import a_busy_day
 from support.http_client import OPERATOR
@@ -14,7 +15,7 @@ from ipt_workflow.service import check
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.lookups import COURSES
-from ipt_workflow.store.schema import grants, roles, row_security, tables
+from ipt_workflow.store.schema import grants, migrate, roles, row_security, tables
 
 POLICIES = "SELECT tablename, policyname, permissive, roles::text[], cmd, qual, with_check FROM pg_policies ORDER BY 1, 2"
 BIND = "SELECT set_config('ipt.organisations', $1, false)"
@@ -271,3 +272,25 @@ def test_what_protects_no_more_is_named_and_the_next_upgrade_mends_it(postgres, 
     before, after = asyncio.run(run())
     assert before == [f"row security: {named} is not protected; run ipt-workflow db upgrade"]
     assert after == []
+
+
+def test_processes_of_a_version_before_go_on_until_the_next_upgrade_switches_it_on(postgres):
+    """They bind their connections to no organisation."""
+    url = databases.create(postgres)
+    count = "SELECT count(*) FROM organisation AS o JOIN token AS t ON t.organisation = o.id"
+    token = "INSERT INTO token (organisation, id, secret_hash, role, name, subject, created_at, expires_at) VALUES ('default', 'a', 'h', 'admin', 'a', 'a', now(), now())"
+
+    async def run():
+        database, seen = open_database(url), []
+        try:
+            await database.write(lambda connection: command.upgrade(migrate._config(connection), "0019"))
+            await database.write(lambda connection: connection.exec_driver_sql(token) and None)
+            for _ in range(2):
+                await database.write(migrate.upgrade)
+                rows = await database.read(lambda connection: connection.exec_driver_sql(count).scalar_one())
+                seen.append((rows, bool(await database.read(row_security.faults))))
+            return seen
+        finally:
+            await database.close()
+
+    assert asyncio.run(run()) == [(1, True), (0, False)]
