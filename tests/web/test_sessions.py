@@ -9,6 +9,7 @@ from support import page_client
 from ipt_workflow.errors import NotFound
 from ipt_workflow.service.access.sessions import SignInSessions, acting
 from ipt_workflow.service.access.sign_in_links import SignInLinks
+from ipt_workflow.store import people
 from ipt_workflow.web.app import routers
 
 SIGN_IN = "/o/default/sign-in"
@@ -91,7 +92,9 @@ def test_who_was_signed_in_elsewhere_is_sent_there_also_when_it_is_suspended(pag
     async def test(pages, clock):
         operator = {"Authorization": f"Bearer {await pages.token('operator', 'ops')}"}
         await pages.client.post("/v1/organisations", json={"id": "south", "title": "South"}, headers=operator)
-        south = SignInSessions(await pages.credentials.clinics.of("south"))
+        clinic = await pages.credentials.clinics.of("south")
+        await clinic.write(people.make_known, "ann", "therapist", clock.now())
+        south = SignInSessions(clinic)
         cookie = (await south.begin("ann", ("therapist",), "link", authenticated_at=clock.now())).secret.cookie
         await pages.client.patch("/v1/organisations/south", json={"status": "suspended"}, headers=operator)
         assert (await pages.get("/", cookie)).headers["location"] == "/o/south/sign-in"
