@@ -38,6 +38,10 @@ LONG = (
     "machine/test_stateful.py",
     "ehr/deliveries/test_kill.py",
     "store/test_concurrency.py",
+    "store/test_relations.py",
+    "store/test_two_organisations.py",
+    "web/test_oidc_in_chromium.py",
+    "web/test_passkeys_in_chromium.py",
     "ehr/fhir/test_validators.py",
 )
 

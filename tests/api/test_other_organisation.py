@@ -79,7 +79,7 @@ def filled(body: Any, names: dict[str, str]) -> Any:
     return msgspec.json.decode(PARAMETER.sub(lambda found: names.get(found[1], found[0]), text))
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("key", NAMING, ids=" ".join)
 def test_what_is_ours_is_answered_to_others_as_if_it_never_was(api, key):
     (method, path), row = key, TABLE[key]
@@ -101,7 +101,7 @@ def test_what_is_ours_is_answered_to_others_as_if_it_never_was(api, key):
     api(test, VirtualClock(START))
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("key", NAMING_NOTHING, ids=" ".join)
 def test_no_other_answer_to_others_names_what_is_ours(api, key):
     (method, path), row = key, TABLE[key]

@@ -58,7 +58,7 @@ async def emergency(api: Api, ref: str, person: str = "therapist-2", role: Any =
     await api.services.emergencies.start(duty, lambda: new)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("key", HIDDEN, ids=" ".join)
 def test_cover_holds_during_its_dates_and_not_before_or_after(api, key):
     clock = VirtualClock(START)
@@ -78,7 +78,7 @@ def test_cover_holds_during_its_dates_and_not_before_or_after(api, key):
     api(test, clock)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("key", HIDDEN, ids=" ".join)
 def test_emergency_access_opens_what_can_be_read_for_an_hour(api, key):
     clock = VirtualClock(START)
@@ -97,7 +97,7 @@ def test_emergency_access_opens_what_can_be_read_for_an_hour(api, key):
     api(test, clock)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("key", OF_COURSES, ids=" ".join)
 def test_a_supervisor_with_emergency_access_reads_and_changes_nothing_but_by_a_transition(api, key):
     async def test(api: Api) -> None:

@@ -38,7 +38,7 @@ def test_every_route_that_takes_a_token_says_which_scope_it_needs():
     assert not set(NEEDS) & WITHOUT_SCOPE
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("key", [key for key in NEEDS if not key[1].startswith("/sandbox")], ids=" ".join)
 def test_a_route_is_refused_without_its_scope_and_the_attempt_is_recorded(api, key):
     need = NEEDS[key].format(**NAMES)

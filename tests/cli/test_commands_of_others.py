@@ -194,7 +194,7 @@ def test_every_command_has_its_place():
     assert sorted(placed) == sorted(commands(typer.main.get_command(app)))
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(9)
 @pytest.mark.parametrize("command", NOT_THERE)
 def test_what_is_ours_never_was_at_the_command_line_of_others(run, command):
     output, code = run(command, NOT_THERE[command])
@@ -202,14 +202,14 @@ def test_what_is_ours_never_was_at_the_command_line_of_others(run, command):
     assert run(command, NOT_THERE[command], {**NEVER, "iss": "https://nowhere.example/fhir"}) == (output, code)
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(9)
 @pytest.mark.parametrize("command", THEIR_OWN)
 def test_a_command_of_others_prints_nothing_of_ours(run, command):
     output, code = run(command, THEIR_OWN[command])
     assert code == 0, output
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(9)
 @pytest.mark.parametrize("command", INSTALLATION)
 def test_what_belongs_to_the_installation_changes_nothing_of_ours(run, command):
     output, code = run(command, INSTALLATION[command])

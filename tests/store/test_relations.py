@@ -144,7 +144,7 @@ def stored(server, tmp_path_factory):
         runner.run(database.close())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(clinic=a_clinic)
 def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
     runner, database = stored
