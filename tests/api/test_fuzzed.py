@@ -54,7 +54,9 @@ NAMING = {  # made up, a body names no course that there is, or no trigger of a 
     "/v1/groups/{group_id}/members",
     "/v1/groups/{group_id}/sessions",
     "/v1/courses/crisis-calls",
-    "/v1/cover",  # nor people who are known
+    "/v1/groups",  # nor people who are known
+    "/v1/groups/{group_id}/facilitators",
+    "/v1/cover",
 }
 VISIT = {
     "resourceType": "Encounter",
