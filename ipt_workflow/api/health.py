@@ -35,9 +35,9 @@ async def metrics(request: ApiRequest) -> Response[bytes]:
     The metrics are those of all organisations together, and hold no data about clients. Where there are several, the operator reads them.
     """
     clinics, services = front_desk(request.scope).clinics, services_of(request)
-    several = len(await clinics.look()) > 1
-    await services.clinic.require(principal_of(request), "read metrics of all organisations" if several else "read metrics")
-    return Response(await clinics.metrics())
+    active = await clinics.look()
+    await services.clinic.require(principal_of(request), "read metrics of all organisations" if len(active) > 1 else "read metrics")
+    return Response(await clinics.metrics(active))
 
 
 OPEN_HANDLERS = (live, ready)

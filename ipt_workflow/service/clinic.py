@@ -79,6 +79,11 @@ class Clinic:
         self.sources = installation.loader(organisation, lookups.SOURCES)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 
+    def follow(self, record: StoredOrganisation) -> None:
+        """Takes over what the organisation's record decides."""
+        self.zone = ZoneInfo(record.zone) if record.zone else self.settings.zone
+        self.access_rules = relations.access_rules(record.settings)
+
     @property
     def protocols(self) -> list[Protocol]:
         """Every protocol that courses may run under: those in files, and those that only the database still keeps."""
@@ -374,8 +379,8 @@ def _of_settings(connection: Connection, organisation: str) -> StoredOrganisatio
 
 async def clinic_of(installation: Installation, record: StoredOrganisation, *, reads_only: bool = False) -> Clinic:
     """The clinic of an organisation. Raises ProtocolInvalid if a file has changed and its version has not."""
-    clinic = Clinic(installation, record.id, ZoneInfo(record.zone) if record.zone else None)
-    clinic.access_rules = relations.access_rules(record.settings)
+    clinic = Clinic(installation, record.id)
+    clinic.follow(record)
     await clinic.load_protocols(reads_only=reads_only)
     return clinic
 

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from ipt_workflow.access.relations import access_rules
 from ipt_workflow.service.background import one_round
 from ipt_workflow.service.clinic import Clinic, clinic_of
 from ipt_workflow.service.installation import Installation
@@ -50,8 +48,7 @@ class Clinics:
     def _know(self, record: StoredOrganisation) -> None:
         self._records[record.id] = record
         if record.id in self._open:
-            self._open[record.id].zone = ZoneInfo(record.zone) if record.zone else self.installation.settings.zone
-            self._open[record.id].access_rules = access_rules(record.settings)
+            self._open[record.id].follow(record)
 
     def is_active(self, organisation: str) -> bool:
         """Whether an organisation was active when this process last looked."""
@@ -65,12 +62,12 @@ class Clinics:
             await self.of(record.id)
         return [clinic for organisation, clinic in self._open.items() if self.is_active(organisation)]
 
-    async def metrics(self) -> bytes:
-        """The metrics of the installation. What is counted in the database is the sum of all active organisations."""
+    async def metrics(self, active: Iterable[Clinic]) -> bytes:
+        """The metrics of the installation. What is counted in the database is the sum of the active organisations."""
         courses: Counter[tuple[str, str]] = Counter()
         deliveries: Counter[str] = Counter()
         waiting: Counter[tuple[str, bool]] = Counter()
-        for clinic in await self.look():
+        for clinic in active:
             courses.update({(protocol, state): n for protocol, state, n in await clinic.read(stored_courses.courses_by_state)})
             deliveries.update(await clinic.read(stored_deliveries.counts))
             waiting.update({(source, risk): n for source, risk, n in await clinic.read(stored_notices.waiting_by_source)})
