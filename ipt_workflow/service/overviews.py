@@ -60,7 +60,7 @@ class LinkedCourse(msgspec.Struct, frozen=True, kw_only=True):
     """Another course of the client. `how`: it came `before` this one, it `follows` it, or it is `another`."""
 
     id: str
-    protocol: str
+    protocol: Protocol
     state: str
     opened_at: dt.datetime
     how: str
@@ -124,7 +124,7 @@ class Overviews:
             demands=_demands(machine, stored, context),
             options=await self._options(principal, stored, entries, around),
             proposals=proposals,
-            linked=tuple(_linked(details, [each for course_id, each in seen.items() if course_id != course.id])),
+            linked=tuple(self._linked(details, seen.values())),
             looks=looks,
             names=await self._names(_people(stored, looks, proposals)),
         )
@@ -146,6 +146,13 @@ class Overviews:
         others = (each.course for each in around.of_client if each.course.id != stored.course.id)
         other = next((each.id for each in others if each.open and each.acute), None)
         return await self.reads.judged(principal, stored, entries, other)
+
+    def _linked(self, details: CourseDetails, seen: Iterable[StoredCourse]) -> Iterable[LinkedCourse]:
+        """The other courses of the client that the reader may see, in the order in which they were opened."""
+        for each in sorted((stored.course for stored in seen if stored.course.id != details.id), key=lambda course: course.id):
+            how = "before" if each.id == details.linked_from else "follows" if each.id in details.followed_by else "another"
+            protocol = self.clinic.machine_of(each).protocol
+            yield LinkedCourse(id=each.id, protocol=protocol, state=each.state, opened_at=each.opened_at, how=how)
 
     async def _names(self, ids: set[str]) -> dict[str, str]:
         found = await self.clinic.read(stored_people.page, PersonFilters(ids=tuple(sorted(ids))), "", None)
@@ -188,11 +195,3 @@ def _demands(machine: CourseMachine, stored: StoredCourse, context: Context) -> 
 
 def _demand(bound: Bound, refusal: Refusal | None) -> Demand:
     return Demand(bound.rule.name, bound.rule.says, refusal.severity if refusal else bound.severity, refusal)
-
-
-def _linked(details: CourseDetails, others: Iterable[StoredCourse]) -> Iterable[LinkedCourse]:
-    for each in sorted((stored.course for stored in others), key=lambda course: course.id):
-        how = "before" if each.id == details.linked_from else "follows" if each.id in details.followed_by else "another"
-        yield LinkedCourse(
-            id=each.id, protocol=f"{each.protocol}@{each.protocol_version}", state=each.state, opened_at=each.opened_at, how=how
-        )
