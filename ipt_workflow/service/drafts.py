@@ -25,7 +25,7 @@ _FORM = re.compile(r"[a-z0-9_]{1,40}(/[a-z0-9_]{1,39})?")
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class DraftView(msgspec.Struct, frozen=True, kw_only=True):
     """A form that somebody has begun: the names and values of its fields, in order."""
 
     course: str
@@ -64,7 +64,7 @@ class Drafts:
         )
         await self.clinic.write(stored.keep, draft)
 
-    async def find(self, principal: Principal, course_id: str, form: str) -> Draft | None:
+    async def find(self, principal: Principal, course_id: str, form: str) -> DraftView | None:
         """The principal's draft of a form; None if there is none, or its key is gone. Raises NotFound if they may not see the course."""
         await self.clinic.visible_course(principal, course_id)
         found = await self.clinic.read(stored.find, DraftPlace(course_id, principal.person, form))
@@ -87,6 +87,6 @@ class Drafts:
         """Removes the principal's draft of a form, if there is one."""
         await self.clinic.write(stored.drop, DraftPlace(course_id, principal.person, form))
 
-    def _opened(self, found: StoredDraft) -> Draft:
+    def _opened(self, found: StoredDraft) -> DraftView:
         pairs = msgspec.json.decode(self._box.open(found.sealed.decode()), type=Pairs)
-        return Draft(course=found.course_id, form=found.form, saved_at=found.saved_at, pairs=pairs)
+        return DraftView(course=found.course_id, form=found.form, saved_at=found.saved_at, pairs=pairs)

@@ -57,7 +57,6 @@ class SessionBasis(msgspec.Struct, frozen=True, kw_only=True):
     now: dt.datetime
     session: Session | None
     appointments: tuple[Booking, ...]
-    number: int
     media: tuple[str, ...]
     medium: str
     minutes: int
@@ -90,7 +89,6 @@ class SessionNotes:
             now=now,
             session=session,
             appointments=() if session else _appointments(course, visits.day(now, zone).ends),
-            number=view.counters.session + (session is None),
             media=protocol.medium.allowed if protocol.medium else MEDIA,
             medium=known.medium(last) or _usual_medium(protocol),
             minutes=(last.minutes if last else None) or protocol.contract.minutes.max,
