@@ -35,6 +35,7 @@ from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.organisations import Organisations
+from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.session_notes import SessionNotes
@@ -55,6 +56,7 @@ class Services:
         self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)
         self.session_notes = SessionNotes(clinic)
+        self.overviews = Overviews(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
