@@ -19,6 +19,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read who saw a course": ("therapist", "supervisor", "auditor"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
+    "keep drafts": ("therapist", "supervisor"),
     "take a crisis call": ("therapist", "supervisor"),
     "take emergency access": ("therapist", "supervisor"),
     "read emergency access": ("therapist", "supervisor", "auditor"),

@@ -30,6 +30,7 @@ from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
@@ -37,6 +38,7 @@ from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.session_notes import SessionNotes
 
 
 class Services:
@@ -46,12 +48,14 @@ class Services:
         self.clinic = clinic
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
+        self.drafts = Drafts(clinic)
         self.proposals = Proposals(clinic)
         self.emergencies = EmergencyAccesses(clinic)
         self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)
+        self.session_notes = SessionNotes(clinic)
         self.overviews = Overviews(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)

@@ -51,6 +51,7 @@ from ipt_workflow.store.schema.tables.deliveries import (
     subscription,
     subscription_key,
 )
+from ipt_workflow.store.schema.tables.drafts import DraftRow, draft
 from ipt_workflow.store.schema.tables.emergencies import (
     EMERGENCY_CODES,
     VERDICTS,
@@ -153,6 +154,7 @@ __all__ = [
     "CoverCourseRow",
     "CoverRow",
     "DeliveryRow",
+    "DraftRow",
     "EmergencyAccessRow",
     "EmergencyEndRow",
     "EmergencyReviewRow",
@@ -201,6 +203,7 @@ __all__ = [
     "cover",
     "cover_course",
     "delivery",
+    "draft",
     "emergency_access",
     "emergency_end",
     "emergency_review",
