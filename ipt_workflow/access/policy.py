@@ -20,6 +20,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
     "keep drafts": ("therapist", "supervisor"),
+    "label a client": ("therapist", "supervisor", "ehr"),
     "take a crisis call": ("therapist", "supervisor"),
     "take emergency access": ("therapist", "supervisor"),
     "read emergency access": ("therapist", "supervisor", "auditor"),
