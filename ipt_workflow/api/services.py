@@ -27,7 +27,10 @@ from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.proofs import EntryProofs
+from ipt_workflow.service.audit.sums import AuditSums
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
@@ -64,6 +67,9 @@ class Services:
         self.registry = Registry(clinic)
         self.day = TherapistDay(clinic)
         self.audit_log = AuditLog(clinic)
+        self.audit_exports = Exports(clinic)
+        self.audit_sums = AuditSums(clinic)
+        self.proofs = EntryProofs(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
