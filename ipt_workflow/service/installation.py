@@ -16,6 +16,7 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.sign_in_limits import SignInLimits
 from ipt_workflow.service.access.token_uses import TokenUses
 from ipt_workflow.service.probe import WriteProbe
+from ipt_workflow.service.protocols.proofs import Proofs
 from ipt_workflow.store import lookups
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
@@ -68,6 +69,7 @@ class Installation:
         self.tokens = self.loader(None, lookups.TOKENS)
         self.sessions = self.loader(None, lookups.SESSIONS)
         self.long_requests = LongRequests(settings.long_requests_max)
+        self.proofs = Proofs()
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 
