@@ -42,6 +42,7 @@ from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.proposals import Proposals
+from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.registry import Registry
 from ipt_workflow.service.session_notes import SessionNotes
@@ -56,6 +57,7 @@ class Services:
         self.courses = Courses(clinic)
         self.drafts = Drafts(clinic)
         self.proposals = Proposals(clinic)
+        self.protocol_versions = ProtocolVersions(clinic)
         self.emergencies = EmergencyAccesses(clinic)
         self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
