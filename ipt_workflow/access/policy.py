@@ -28,6 +28,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "propose": PROPOSERS,
     "read proposals": ("therapist", "supervisor", "auditor"),
     "decide proposals": ("supervisor",),
+    "record supervision": ("therapist", "supervisor"),
+    "read supervision": ("therapist", "supervisor", "auditor"),
     "read the audit log": ("auditor", "supervisor"),
     "export the audit log": ("auditor",),
     "verify the journal": ("auditor", "supervisor"),

@@ -35,6 +35,7 @@ from ipt_workflow.api import (
     sessions,
     sources,
     subscriptions,
+    supervision,
     systems,
     transitions,
 )
@@ -156,6 +157,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *supervision.HANDLERS,
         *access.HANDLERS,
         *people.HANDLERS,
         *sessions.HANDLERS,

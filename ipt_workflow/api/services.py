@@ -36,6 +36,9 @@ from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.supervision.agenda import Agenda
+from ipt_workflow.service.supervision.meetings import Meetings
+from ipt_workflow.service.supervision.records import SupervisionRecords
 
 
 class Services:
@@ -50,6 +53,9 @@ class Services:
         self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
+        self.meetings = Meetings(clinic)
+        self.supervision_records = SupervisionRecords(clinic)
+        self.agenda = Agenda(clinic)
         self.reads = CourseReads(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)
