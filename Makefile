@@ -11,7 +11,7 @@ PROVIDER := tests/web/node
 GENERATORS := $(VENV)/generators
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators generators provider serve serve-postgres sandbox test test-rest test-all faults soak bench bench-compare lint lock wheel clean
+.PHONY: help install validators generators provider css serve serve-postgres sandbox test test-rest test-all faults soak bench bench-compare lint lock wheel clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +41,15 @@ $(GENERATORS)/.installed: $(STAMP) requirements/generators.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(GENERATORS) -r requirements/generators.txt
 	touch $@
 
-provider: $(PROVIDER)/node_modules/.installed ## Install the identity provider that the tests sign in at
+provider: $(PROVIDER)/node_modules/.installed ## Install the identity provider that the tests sign in at, and axe-core
 
 $(PROVIDER)/node_modules/.installed: $(STAMP) $(PROVIDER)/package-lock.json
 	cd $(PROVIDER) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
 	touch $@
+
+css: provider ## Build the pages' style sheet from the parts of govuk-frontend that they use
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PROVIDER)/node_modules/.bin/sass --no-source-map --no-charset --style=compressed \
+		--load-path=$(PROVIDER)/node_modules/govuk-frontend/dist ipt_workflow/web/styles/govuk.scss ipt_workflow/web/static/govuk.css
 
 sandbox: install ## Serve a rehearsal on var/sandbox.db, with a clock that is moved over HTTP, and print tokens
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow sandbox

@@ -37,7 +37,7 @@ async def from_where(request: PageRequest) -> SignInRequest:
 
 def script() -> str:
     """The digest in the address of the one script."""
-    return asset("passkey.js")[1]
+    return asset("passkey.js").digest
 
 
 async def typed(request: PageRequest, name: str) -> str:

@@ -1,15 +1,16 @@
 """How a page is made: a template, its headers, and the addresses in it.
 
-Only pages with passkeys run a script, a file of this service. Their style is one file of this service, and every form goes to this service.
+Only pages with passkeys run a script, a file of this service. Their styles are files of this service, and every form goes to this service.
 """
 
+import gzip
 import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import jinja2
+import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import Cookie
 from litestar.datastructures.state import State
@@ -18,23 +19,33 @@ from litestar.params import FromPath
 from litestar.utils.scope.state import ScopeState
 
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.store.access import StoredSession
+from ipt_workflow.web import environment, navigation
+from ipt_workflow.web.language import reader
 
 HERE = Path(__file__).parent
 POLICY = "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'; object-src 'none'"
-TYPES = {"style.css": "text/css", "passkey.js": "text/javascript", "icon.svg": "image/svg+xml"}
+TYPES = {"govuk.css": "text/css", "ipt.css": "text/css", "passkey.js": "text/javascript", "icon.svg": "image/svg+xml"}
 A_YEAR = 31_536_000
 PageRequest = Request[Any, Any, State]
 
-_environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-)
+_environment = environment.made()
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """A file of the pages. Its address ends with the digest, so that a browser keeps it until it changes."""
+
+    content: bytes
+    packed: bytes
+    digest: str
 
 
 @cache
-def asset(name: str) -> tuple[bytes, str]:
-    """A file of the pages, and the digest that its address ends with, so that a browser keeps it until it changes."""
-    content = (HERE / "static" / name).read_bytes()
-    return content, hashlib.sha256(content).hexdigest()[:12]
+def asset(name: str) -> Asset:
+    """A file of the pages. `ipt.css` is all style sheets of our own, in the order of their names."""
+    parts = sorted((HERE / "styles").glob("*.css")) if name == "ipt.css" else [HERE / "static" / name]
+    content = b"".join(part.read_bytes() for part in parts)
+    return Asset(content, gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:12])
 
 
 def root(settings: Settings) -> str:
@@ -45,13 +56,19 @@ def root(settings: Settings) -> str:
 def page(request: PageRequest, template: str, status: int = 200, **context: Any) -> Response[bytes]:
     """A page. Its forms carry the token against forgery."""
     token = ScopeState.from_scope(request.scope).csrf_token
+    above = root(request.app.state.settings)
+    session: StoredSession | None = request.scope.get("ipt_session")  # type: ignore[assignment]
     text = _environment.get_template(template).render(
-        root=root(request.app.state.settings),
-        style=asset("style.css")[1],
+        root=above,
+        language=reader().language,
+        asset=asset,
         csrf_token=token if isinstance(token, str) else "",
+        visitor=session,
+        places=navigation.places(session.role, request.url.path.removeprefix(above), above) if session else [],
         **context,
     )
-    return Response(text.encode(), status_code=status, media_type="text/html", headers={"Content-Security-Policy": POLICY})
+    headers = {"Content-Security-Policy": POLICY, "Content-Language": reader().language, "Vary": "Accept-Language"}
+    return Response(text.encode(), status_code=status, media_type="text/html", headers=headers)
 
 
 def redirect(request: PageRequest, path: str) -> Response[None]:
@@ -70,9 +87,11 @@ def no_cookie(name: str) -> Cookie:
 
 
 @get("/static/{name:str}", include_in_schema=False)
-async def static(name: FromPath[str]) -> Response[bytes]:
-    """A file of the pages."""
+async def static(request: PageRequest, name: FromPath[str]) -> Response[bytes]:
+    """A file of the pages, packed for browsers that take it so."""
     if name not in TYPES:
         raise NotFoundException
-    headers = {"Cache-Control": f"public, max-age={A_YEAR}, immutable"}
-    return Response(asset(name)[0], media_type=TYPES[name], headers=headers)
+    found, packed = asset(name), "gzip" in request.headers.get("accept-encoding", "")
+    headers = {"Cache-Control": f"public, max-age={A_YEAR}, immutable", "Vary": "Accept-Encoding"}
+    headers |= {"Content-Encoding": "gzip"} if packed else {}
+    return Response(found.packed if packed else found.content, media_type=TYPES[name], headers=headers)

@@ -1,5 +1,6 @@
 """The pages of somebody who is signed in: who they are, their role, and their sessions."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Response, get, post
@@ -16,19 +17,31 @@ BY_LINK = "A session by link cannot be confirmed. Use another link."
 BY_EHR = "A session that an EHR began is confirmed there. Sign in to the EHR again, and open the course from it."
 
 
+BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {}
+
+
 @get("/", include_in_schema=False)
 async def start(request: PageRequest) -> Response[bytes]:
+    """The start page of the visitor's role. Who has not chosen a role yet chooses one."""
+    return await BY_ROLE.get(session_of(request).role or "", own)(request)
+
+
+@get("/me", include_in_schema=False)
+async def me(request: PageRequest) -> Response[bytes]:
     """Who is signed in, in which role, and where else."""
-    session = session_of(request)
-    sessions = await sessions_of(request).list(acting(session, "pages"))
-    return await _start(request, sessions=sessions)
+    return await own(request)
 
 
-async def _start(request: PageRequest, **context: Any) -> Response[bytes]:
+async def own(request: PageRequest) -> Response[bytes]:
+    sessions = await sessions_of(request).list(acting(session_of(request), "pages"))
+    return await _me(request, sessions=sessions)
+
+
+async def _me(request: PageRequest, **context: Any) -> Response[bytes]:
     session = session_of(request)
     title = await services_of(request).clinic.title()
     known = {"access_token": None, "sessions": (), **context}
-    return page(request, "start.html", session=session, roles=session.roles.split(), title=title, **known)
+    return page(request, "me.html", session=session, roles=session.roles.split(), title=title, **known)
 
 
 @post("/role", include_in_schema=False, status_code=303)
@@ -45,7 +58,7 @@ async def role(request: PageRequest) -> Response[None]:
 async def access_token(request: PageRequest) -> Response[bytes]:
     """Shows a token by which a program acts in this session, and ends with it."""
     secret = await sessions_of(request).open_access(session_of(request), request_id(request.scope))
-    return await _start(request, access_token=secret.access)
+    return await _me(request, access_token=secret.access)
 
 
 @get("/confirm", include_in_schema=False)
@@ -63,7 +76,7 @@ async def confirm(request: PageRequest) -> Response[None]:
 async def end(request: PageRequest, session_id: FromPath[str]) -> Response[None]:
     """Ends another session of the person."""
     await sessions_of(request).end(acting(session_of(request), "pages", request_id(request.scope)), session_id)
-    return redirect(request, "/")
+    return redirect(request, "/me")
 
 
 @post("/sign-out", include_in_schema=False, status_code=200)
@@ -78,4 +91,4 @@ async def sign_out(request: PageRequest) -> Response[bytes]:
     return response
 
 
-HANDLERS = (start, role, access_token, confirm, end, sign_out)
+HANDLERS = (start, me, role, access_token, confirm, end, sign_out)

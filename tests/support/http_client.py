@@ -80,14 +80,19 @@ class Api:
             assert answer.status_code == 201, (trigger, answer.text)
 
 
+async def role_tokens(application: Application) -> dict[str, str]:
+    """A new token for every role."""
+    service: Tokens = application.litestar.state.front_desk.first.tokens
+    wanted = [NewToken(role=role, name=role, subject=f"{role}-1") for role in ROLES]  # type: ignore[arg-type]
+    made = await asyncio.gather(*(service.create(OPERATOR, each) for each in wanted))
+    return {each.role: token.token for each, token in zip(wanted, made, strict=True)}
+
+
 @asynccontextmanager
 async def running(settings: Settings, clock: VirtualClock | None = None) -> AsyncIterator[Api]:
     application = Application(settings, clock)
     async with application.litestar.lifespan():
-        service: Tokens = application.litestar.state.front_desk.first.tokens
-        wanted = [NewToken(role=role, name=role, subject=f"{role}-1") for role in ROLES]  # type: ignore[arg-type]
-        made = await asyncio.gather(*(service.create(OPERATOR, each) for each in wanted))
-        tokens = {each.role: token.token for each, token in zip(wanted, made, strict=True)}
+        tokens = await role_tokens(application)
         transport = httpx.ASGITransport(app=application, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://ipt") as client:
             yield Api(client, tokens, application)

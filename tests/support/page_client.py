@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from ipt_workflow.api.app import Application
 from ipt_workflow.api.services import FrontDesk
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
@@ -12,14 +13,17 @@ from ipt_workflow.service.access.sessions import SignedIn, SignInSessions
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 from ipt_workflow.store import people
 from ipt_workflow.web.app import application
-from support.http_client import OPERATOR
+from support.browsing import Browser
+from support.http_client import OPERATOR, Api, role_tokens
 
 
 class Pages:
     """The service with its pages. Browsers and programs are told apart by their headers alone."""
 
-    def __init__(self, client: httpx.AsyncClient, desk: FrontDesk) -> None:
+    def __init__(self, client: httpx.AsyncClient, application: Application) -> None:
+        desk: FrontDesk = application.litestar.state.front_desk
         self.client = client
+        self.application = application
         self.clinic = desk.clinics.first
         self.credentials = desk.credentials
         self.sessions = SignInSessions(self.clinic)
@@ -28,6 +32,15 @@ class Pages:
         for role in roles:
             await self.clinic.write(people.make_known, person, role, self.clinic.clock.now())
         return await self.sessions.begin(person, roles, "link", authenticated_at=self.clinic.clock.now())
+
+    async def visitor(self, person: str = "therapist-1", *roles: str, language: str = "en") -> Browser:
+        """A browser in which somebody is signed in, by default as a therapist."""
+        signed_in = await self.signed_in(person, roles or ("therapist",))
+        return Browser(self.client, signed_in.secret.cookie, language)
+
+    async def api(self) -> Api:
+        """A client of the same service over HTTP, with a token for every role: therapist-1, supervisor-1 and so on."""
+        return Api(self.client, await role_tokens(self.application), self.application)
 
     async def get(self, path: str, cookie: str = "", **headers: str) -> httpx.Response:
         return await self.client.get(path, headers=_headers({"__Host-ipt": cookie}, headers))
@@ -58,4 +71,4 @@ async def running(settings: Settings, clock: VirtualClock, caller: str = "127.0.
     async with made.litestar.lifespan():
         transport = httpx.ASGITransport(app=made, raise_app_exceptions=False, client=(caller, 5000))
         async with httpx.AsyncClient(transport=transport, base_url="https://ipt.example") as client:
-            yield Pages(client, made.litestar.state.front_desk)
+            yield Pages(client, made)

@@ -1,9 +1,20 @@
-"""A service whose people sign in at a real identity provider, for all tests of a file."""
+"""What tests of pages use: a service with pages in the process of the test, a browser that looks at them, and a real identity provider.
 
-from collections.abc import Iterator
+A test of a page is `browse(test)`, where `test(site)` opens browsers by `site.visitor("therapist-1", "therapist")`, and prepares courses by
+`await site.api()`. `axe(browser)` finds what is not accessible, `statements()` counts questions to the database, `picture(browser, name)`
+keeps a picture in var/pictures.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
-from support import signing_in
+import sqlalchemy as sa
+from support import inspection, page_client, signing_in
+from support.browsing import Browser
+from support.inspection import LOOKS, Inspector
 from support.signing_in import Site
 
 
@@ -19,3 +30,64 @@ def site(running_site: Site) -> Site:
     running_site.provider.say()
     running_site.configure()
     return running_site
+
+
+@pytest.fixture
+def browse(settings, clock) -> Callable[..., Any]:
+    """Runs a coroutine function with `Pages`: `browse(async_test)`."""
+
+    def run(test: Callable[[page_client.Pages], Any]) -> Any:
+        async def inside() -> Any:
+            async with page_client.running(settings.model_copy(update={"development": True}), clock) as site:
+                return await test(site)
+
+        return asyncio.run(inside())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _inspector() -> Iterator[Inspector]:
+    with inspection.inspector() as found:
+        yield found
+
+
+@pytest.fixture(params=["light", *(pytest.param(each, marks=pytest.mark.rest) for each in LOOKS if each != "light")])
+def axe(request: pytest.FixtureRequest, _inspector: Inspector) -> Callable[[Browser], None]:
+    """Checks the page that a browser shows. The test runs once in every look; `make test` has the first."""
+
+    def check(browser: Browser) -> None:
+        faults = _inspector.faults(browser.answer.text, LOOKS[request.param])
+        assert faults == [], f"{browser.path} ({request.param}):\n" + "\n".join(faults)
+
+    return check
+
+
+@pytest.fixture
+def picture(_inspector: Inspector) -> Callable[..., Any]:
+    """Keeps a picture of what a browser shows: `picture(browser, "my-day", "dark")`."""
+
+    def take(browser: Browser, name: str, look: str = "light") -> None:
+        assert _inspector.picture(browser.answer.text, name, LOOKS[look]).is_file()
+
+    return take
+
+
+@pytest.fixture
+def statements() -> Callable[[], AbstractContextManager[list[str]]]:
+    """Counts questions to the database: `with statements() as asked: await page.open("/")`, then `len(asked)`."""
+
+    @contextmanager
+    def counted() -> Iterator[list[str]]:
+        asked: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            asked.append(statement)
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        try:
+            yield asked
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+    return counted

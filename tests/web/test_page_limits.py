@@ -49,6 +49,6 @@ def test_who_is_not_signed_in_counts_for_the_address_and_keeps_nobody_out_who_is
         for path in (SIGN_IN, "/"):
             assert (await pages.get(path)).status_code == 429
         assert (await pages.get("/", cookie)).status_code == 200
-        assert (await pages.get("/static/style.css")).status_code == 200
+        assert (await pages.get("/static/govuk.css")).status_code == 200
 
     limited(test, address=2)

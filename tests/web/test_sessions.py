@@ -50,7 +50,7 @@ def test_a_page_has_the_headers_of_a_page_that_runs_nothing(pages):
             assert "<script" not in page.text
             assert "style=" not in page.text
             assert page.headers["cache-control"] == "no-store"
-            assert page.text.startswith('<!doctype html>\n<html lang="en">')
+            assert page.text.startswith('<!doctype html>\n<html lang="en" ')
 
     pages(test)
 
@@ -330,20 +330,6 @@ def test_a_service_that_does_not_know_its_address_sends_nobody_to_a_provider(set
     asyncio.run(inside())
 
 
-def test_a_style_sheet_is_kept_by_its_digest_and_names_nothing_elsewhere(pages):
-    async def test(pages, clock):
-        page = await pages.get(SIGN_IN)
-        href = page.text.partition('stylesheet" href="')[2].partition('"')[0]
-        style = await pages.get(href)
-        assert style.headers["content-type"] == "text/css; charset=utf-8"
-        assert "immutable" in style.headers["cache-control"]
-        assert "url(" not in style.text
-        assert "@import" not in style.text
-        assert (await pages.get("/static/base.html")).status_code == 404
-
-    pages(test)
-
-
 def test_an_unknown_page_is_a_problem_document_and_an_unknown_session_a_page(pages):
     async def test(pages, clock):
         assert (await pages.get("/nothing")).headers["content-type"] == "application/problem+json"
@@ -358,4 +344,4 @@ def test_every_route_that_changes_something_is_behind_both_checks_or_named(setti
     assert {route.path_format for route in bare.routes if "POST" in route.methods} == named
     for router in (signed_in, open_to_all):
         kinds = [getattr(each, "middleware", type(each)).__name__ for each in router.middleware]
-        assert kinds[:3] == ["NoNul", "OwnPages", "CSRFMiddleware"]
+        assert kinds[:4] == ["NoNul", "Language", "OwnPages", "CSRFMiddleware"]

@@ -1,0 +1,128 @@
+"""Pages as Chromium shows them: what axe-core finds wrong, how wide they are, and pictures. Pages run no script, so their text is enough."""
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from playwright.async_api import Browser, Page, Route, async_playwright
+
+from ipt_workflow.web.pages import POLICY, TYPES, asset
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "tests" / "web" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+PICTURES = Path(os.environ.get("IPT_TEST_PICTURES", ROOT / "var" / "pictures"))
+ADDRESS = "https://ipt.example/"
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+RUN = "async tags => (await axe.run(document, {runOnly: tags})).violations.map(v => [v.id, v.help, v.nodes.map(n => n.html)])"
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """How somebody looks at a page."""
+
+    width: int = 1280
+    dark: bool = False
+    forced: bool = False
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "viewport": {"width": self.width, "height": 900},
+            "color_scheme": "dark" if self.dark else "light",
+            "forced_colors": "active" if self.forced else "none",
+            "bypass_csp": True,  # for axe itself
+        }
+
+
+LOOKS = {"light": Look(), "dark": Look(dark=True), "narrow": Look(width=320), "forced": Look(forced=True)}
+
+
+class Inspector:
+    """A browser in a thread of its own, so that a test waits for it within its own loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, browser: Browser) -> None:
+        self._loop = loop
+        self._browser = browser
+
+    def _waited(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def faults(self, html: str, look: Look) -> list[str]:
+        """What axe-core finds, and whether the page is wider than its window."""
+        return self._waited(self._faults(html, look))
+
+    def picture(self, html: str, name: str, look: Look) -> Path:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        path = PICTURES / f"{name}.png"
+        self._waited(self._picture(html, path, look))
+        return path
+
+    async def _shown(self, html: str, look: Look) -> Page:
+        async def answer(route: Route) -> None:
+            name = route.request.url.removeprefix(f"{ADDRESS}static/").partition("?")[0]
+            if name in TYPES:
+                await route.fulfill(body=asset(name).content, content_type=TYPES[name])
+            else:
+                await route.fulfill(body=html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY})
+
+        page = await (await self._browser.new_context(**look.options())).new_page()
+        await page.route("**/*", answer)
+        await page.goto(ADDRESS)
+        return page
+
+    async def _faults(self, html: str, look: Look) -> list[str]:
+        page = await self._shown(html, look)
+        try:
+            await page.evaluate(AXE.read_text(encoding="utf-8"))
+            found = await page.evaluate(RUN, list(TAGS))
+            width = await page.evaluate("document.documentElement.scrollWidth")
+        finally:
+            await page.context.close()
+        wide = [f"the page is {width} px wide in a window of {look.width} px"] if width > look.width else []
+        return [f"{rule}: {help_text}: {nodes}" for rule, help_text, nodes in found] + wide
+
+    async def _picture(self, html: str, path: Path, look: Look) -> None:
+        page = await self._shown(html, look)
+        try:
+            await page.screenshot(path=path, full_page=True)
+        finally:
+            await page.context.close()
+
+
+def require_tools() -> str:
+    """The path of Chromium. A test without it, or without axe-core, is skipped; it fails where every test must run."""
+    path = shutil.which("chromium")
+    missing = "Chromium is not installed: apt-get install chromium" if path is None else ""
+    missing = missing or ("" if AXE.is_file() else "axe-core is not installed: make provider")
+    if missing:
+        (pytest.fail if os.environ.get("IPT_TEST_COMPLETE") else pytest.skip)(missing)
+    assert path is not None
+    return path
+
+
+@contextmanager
+def inspector() -> Iterator[Inspector]:
+    """A running browser."""
+    path = require_tools()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def waited(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    playwright = waited(async_playwright().start())
+    browser = waited(playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]))
+    try:
+        yield Inspector(loop, browser)
+    finally:
+        waited(browser.close())
+        waited(playwright.stop())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

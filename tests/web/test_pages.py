@@ -1,0 +1,110 @@
+"""The frame of every page: its styles, its parts, where one can go from it."""
+
+import re
+
+import pytest
+
+from ipt_workflow.web.pages import asset
+
+SIGN_IN = "/o/default/sign-in"
+PLACES = {
+    "therapist": ["My day", "Courses", "Groups", "Inbox"],
+    "supervisor": ["My day", "Supervision", "Courses", "Groups", "Audit"],
+    "auditor": ["My day", "Audit", "Courses"],
+    "admin": ["Start", "Administration"],
+}
+
+
+def places(page):
+    return [each.text for each in page.tree.one("nav").all("a")]
+
+
+def test_style_sheets_are_kept_by_their_digest_and_packed(browse):
+    async def test(site):
+        page = await site.visitor()
+        await page.open("/me")
+        sheets = page.tree.all("link", rel="stylesheet")
+        assert [re.sub(r"[0-9a-f]{12}$", "", each["href"]) for each in sheets] == ["/static/govuk.css?v=", "/static/ipt.css?v="]
+        for each in sheets:
+            plain, packed = [await site.get(each["href"], Accept_Encoding=coding) for coding in ("identity", "gzip")]
+            assert plain.headers["content-type"] == "text/css; charset=utf-8"
+            assert "immutable" in plain.headers["cache-control"]
+            assert "content-encoding" not in plain.headers
+            assert packed.headers["content-encoding"] == "gzip"
+            assert plain.text == packed.text  # which the client unpacked
+        assert (await site.get("/static/base.html")).status_code == 404
+
+    browse(test)
+
+
+@pytest.mark.parametrize("name", ("govuk.css", "ipt.css"))
+def test_a_style_sheet_names_nothing_elsewhere_and_no_restricted_font(name):
+    text = asset(name).content.decode()
+    text = text.replace('[href^="http://"]', "").replace('[href^="https://"]', "")
+    assert not re.findall(r"url\(|@import|@font-face|GDS Transport|https?:|expression\(", text)
+
+
+def test_a_first_visit_takes_less_than_60_kilobytes(browse):
+    async def test(site):
+        page = await site.visitor()
+        await page.open("/me")
+        total = len(page.answer.content) + sum(len(asset(name).packed) for name in ("govuk.css", "ipt.css", "icon.svg"))
+        assert total < 60_000
+
+    browse(test)
+
+
+@pytest.mark.parametrize("role", PLACES)
+def test_every_role_has_its_places(browse, role):
+    async def test(site):
+        page = await site.visitor("pat", role)
+        await page.open("/me")
+        assert places(page) == PLACES[role]
+
+    browse(test)
+
+
+def test_the_place_of_a_page_is_marked(browse):
+    async def test(site):
+        page = await site.visitor("pat", "therapist")
+        await page.open("/")
+        (marked,) = [each for each in page.tree.one("nav").all("a") if each.get("aria-current")]
+        assert (marked.text, marked["aria-current"]) == ("My day", "page")
+
+    browse(test)
+
+
+def test_one_without_a_role_chooses_one_and_is_asked_nothing_else(browse):
+    async def test(site):
+        page = await site.visitor("pat", "therapist", "supervisor")
+        await page.open("/")
+        assert (page.heading, page.tree.all("nav")) == ("Choose a role", [])
+        await page.press("Act as supervisor")
+        assert places(page) == PLACES["supervisor"]
+        assert "You are signed in as pat, as supervisor." in page.text
+
+    browse(test)
+
+
+def test_one_signs_out_from_every_page(browse):
+    async def test(site):
+        page = await site.visitor()
+        await page.open("/passkeys")
+        await page.press("Sign out")
+        assert page.heading == "You are signed out"
+        assert page.tree.all("nav") == []
+        await page.open("/")
+        assert page.path == SIGN_IN
+
+    browse(test)
+
+
+@pytest.mark.parametrize("path", ("/me", "/passkeys", SIGN_IN, f"{SIGN_IN}/passkey", f"{SIGN_IN}/recovery-code"))
+def test_the_first_pages_are_accessible(browse, axe, path):
+    async def test(site):
+        page = await site.visitor("pat", "therapist", "supervisor") if path == "/me" else await site.visitor()
+        await site.visitor("pat")
+        await page.open(path)
+        axe(page)
+
+    browse(test)
