@@ -18,6 +18,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "search courses by client": ("therapist", "supervisor", "auditor", "ehr"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
+    "label a client": ("therapist", "supervisor", "ehr"),
     "take a crisis call": ("therapist", "supervisor"),
     "take emergency access": ("therapist", "supervisor"),
     "read emergency access": ("therapist", "supervisor", "auditor"),

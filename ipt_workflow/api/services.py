@@ -19,6 +19,7 @@ from ipt_workflow.ehr.smart.published_keys import PublishedKeys
 from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
+from ipt_workflow.service.access.client_labels import ClientLabels
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.masks import Unmaskings
@@ -30,12 +31,14 @@ from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.day import TherapistDay
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.registry import Registry
 from ipt_workflow.service.supervision.agenda import Agenda
 from ipt_workflow.service.supervision.meetings import Meetings
 from ipt_workflow.service.supervision.records import SupervisionRecords
@@ -56,7 +59,10 @@ class Services:
         self.meetings = Meetings(clinic)
         self.supervision_records = SupervisionRecords(clinic)
         self.agenda = Agenda(clinic)
+        self.client_labels = ClientLabels(clinic)
         self.reads = CourseReads(clinic)
+        self.registry = Registry(clinic)
+        self.day = TherapistDay(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
