@@ -31,6 +31,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "decide proposals": ("supervisor",),
     "record supervision": ("therapist", "supervisor"),
     "read supervision": ("therapist", "supervisor", "auditor"),
+    "read a supervisor's day": ("supervisor",),
     "read the audit log": ("auditor", "supervisor"),
     "export the audit log": ("auditor",),
     "verify the journal": ("auditor", "supervisor"),

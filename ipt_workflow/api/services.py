@@ -40,6 +40,7 @@ from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.registry import Registry
 from ipt_workflow.service.supervision.agenda import Agenda
+from ipt_workflow.service.supervision.day import SupervisorsDesk
 from ipt_workflow.service.supervision.meetings import Meetings
 from ipt_workflow.service.supervision.records import SupervisionRecords
 
@@ -59,6 +60,7 @@ class Services:
         self.meetings = Meetings(clinic)
         self.supervision_records = SupervisionRecords(clinic)
         self.agenda = Agenda(clinic)
+        self.supervisors_desk = SupervisorsDesk(clinic)
         self.client_labels = ClientLabels(clinic)
         self.reads = CourseReads(clinic)
         self.registry = Registry(clinic)

@@ -10,7 +10,7 @@ from ipt_workflow.access.relations import Viewer
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
 from ipt_workflow.store import relations
-from ipt_workflow.store.courses import COLUMNS, WITH_DATA, WITH_PEOPLE, StoredCourse, one_of, stored_course
+from ipt_workflow.store.courses import COLUMNS, WITH_DATA, WITH_PEOPLE, Filters, StoredCourse, caseload, one_of, stored_course
 from ipt_workflow.store.schema.tables import course, entry, entry_data
 
 RECORDING = "record_supervision"
@@ -38,6 +38,13 @@ def open_courses_of(connection: sa.Connection, organisation: str, therapists: Se
     statement = sa.select(*COLUMNS).select_from(WITH_PEOPLE)
     statement = statement.where(course.c.organisation == organisation, theirs, course.c.state.not_in(ENDED))
     return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+
+
+def flagged(
+    connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime, kinds: Sequence[str], limit: int
+) -> dict[str, list[StoredCourse]]:
+    """The first courses that need attention of each of these kinds, as far as the viewer may see them at this moment."""
+    return {kind: caseload(connection, organisation, Filters(viewer=who, attention=kind), "", limit, now) for kind in kinds}
 
 
 def records(

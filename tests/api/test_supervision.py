@@ -173,11 +173,11 @@ def test_a_course_that_nobody_has_discussed_for_four_weeks_comes_first(api):
         await meet(api, {"course": discussed, "actions": ["Bring the tape."]})
         clock.advance(dt.timedelta(days=6))
         view = await agenda(api)
-        assert [each["course"] for each in view["items"]] == [forgotten, young, discussed]
+        assert [each["course"]["id"] for each in view["items"]] == [forgotten, young, discussed]
         assert [each["due"] for each in view["items"]] == [True, False, False]
         assert (view["courses"], view["due"]) == (3, 1)
         assert view["items"][2]["last"]["actions"] == ["Bring the tape."]
-        assert [each["course"] for each in (await agenda(api, limit=1))["items"]] == [forgotten]
+        assert [each["course"]["id"] for each in (await agenda(api, limit=1))["items"]] == [forgotten]
         await meet(api, forgotten)
         assert (await agenda(api))["due"] == 0
 
@@ -190,7 +190,7 @@ def test_an_agenda_is_of_those_who_are_supervised_and_of_ones_own(api):
         assert (await agenda(api))["items"] == []
         await supervised(api)
         for role in ("supervisor", "therapist"):
-            assert [each["course"] for each in (await agenda(api, role))["items"]] == [course]
+            assert [each["course"]["id"] for each in (await agenda(api, role))["items"]] == [course]
         await api.walk(course, "end_early")
         assert (await agenda(api))["items"] == []
 
