@@ -7,7 +7,7 @@ from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, sign_in, start
+from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
 from ipt_workflow.web.visitors import Visitor
@@ -17,7 +17,9 @@ FORM_BYTES_MAX = 65_536
 
 def application(settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> Application:
     """The API and the pages. A sandbox has no pages: nobody signs in there."""
-    return Application(settings, clock, sandbox=sandbox, pages=() if sandbox else routers(settings))
+    if sandbox:
+        return Application(settings, clock, sandbox=True)
+    return Application(settings, clock, pages=routers(settings), unknown_page=failures.unknown_page)
 
 
 def routers(settings: Settings) -> tuple[Router, ...]:
@@ -25,7 +27,10 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
         _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS), [*forms, Visitor()]),
-        _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
+        _router(
+            (*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS, *patterns.OPEN_HANDLERS),
+            [*forms, OpenToAll()],
+        ),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),
     )
 

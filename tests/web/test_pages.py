@@ -1,8 +1,10 @@
 """The frame of every page: its styles, its parts, where one can go from it."""
 
+import asyncio
 import re
 
 import pytest
+from support import page_client
 
 from ipt_workflow.web.pages import asset
 
@@ -99,12 +101,99 @@ def test_one_signs_out_from_every_page(browse):
     browse(test)
 
 
-@pytest.mark.parametrize("path", ("/me", "/passkeys", SIGN_IN, f"{SIGN_IN}/passkey", f"{SIGN_IN}/recovery-code"))
+@pytest.mark.parametrize(
+    "path", ("/me", "/passkeys", "/nowhere", "/patterns", SIGN_IN, f"{SIGN_IN}/passkey", f"{SIGN_IN}/recovery-code")
+)
 def test_the_first_pages_are_accessible(browse, axe, path):
     async def test(site):
         page = await site.visitor("pat", "therapist", "supervisor") if path == "/me" else await site.visitor()
         await site.visitor("pat")
         await page.open(path)
         axe(page)
+
+    browse(test)
+
+
+def test_one_reads_in_the_language_and_zone_of_ones_choice(browse):
+    async def test(site):
+        page = await site.visitor("pat", language="en")
+        await page.open("/me")
+        page.fill("Language", "Deutsch").fill("Time zone", "America/New_York")
+        await page.press("Save")
+        assert (page.status, page.path, page.tree.one("html")["lang"]) == (200, "/me", "de")
+        assert page.tree.one("input", id="zone")["value"] == "America/New_York"
+        other = await site.visitor("pat")
+        await page.open("/me")
+        assert "04:00" in page.text  # the other session began at 09:00 UTC
+        await other.open("/me")
+        (form,) = [each for each in other.tree.all("form") if each["action"] == "/me"]
+        other.fill(form.all("label")[0].text, "English")
+        await other.press(form.one("button").text)
+        assert other.tree.one("html")["lang"] == "en"
+
+    browse(test)
+
+
+def test_a_time_zone_that_is_none_is_said_at_its_field(browse):
+    async def test(site):
+        page = await site.visitor("pat")
+        await page.open("/me")
+        page.fill("Time zone", "Berlin")
+        await page.press("Save")
+        assert page.status == 422
+        assert page.title.startswith("Error: ")
+        assert page.errors == ["There is no such time zone. Write one such as Europe/Berlin."]
+        assert page.control("Time zone")["value"] == "Berlin"
+
+    browse(test)
+
+
+def test_a_page_names_whoever_is_signed_in(browse):
+    async def test(site):
+        api = await site.api()
+        await api.post("/v1/people", {"id": "pat", "name": "Pat Jones", "roles": ["therapist"]}, "admin")
+        page = await site.visitor("pat")
+        await page.open("/me")
+        assert "Pat Jones, as therapist" in page.tree.text
+
+    browse(test)
+
+
+def test_an_address_that_nothing_serves_is_a_page_for_a_browser_alone(browse):
+    async def test(site):
+        page = await site.visitor(language="de")
+        await page.open("/nowhere")
+        assert (page.status, page.tree.one("html")["lang"]) == (404, "de")
+        for method, accept in (("GET", "*/*"), ("POST", "text/html"), ("GET", "application/json")):
+            answer = await site.client.request(method, "/nowhere", headers={"Accept": accept})
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+    browse(test)
+
+
+def test_the_patterns_are_shown_in_development_alone(settings, clock):
+    async def inside():
+        async with page_client.running(settings, clock) as site:
+            assert (await site.get("/patterns")).status_code == 404
+
+    asyncio.run(inside())
+
+
+def test_pictures_of_the_pieces_are_kept(browse, picture):
+    async def test(site):
+        page = await site.visitor()
+        await page.open("/patterns")
+        for look in ("light", "dark", "narrow", "forced"):
+            picture(page, f"patterns-{look}", look)
+
+    browse(test)
+
+
+def test_a_page_asks_the_database_little(browse, statements):
+    async def test(site):
+        page = await site.visitor()
+        with statements() as asked:
+            await page.open("/me")
+        assert 0 < len(asked) <= 6
 
     browse(test)
