@@ -30,6 +30,7 @@ from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.deeds import Deeds
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
@@ -51,6 +52,7 @@ class Services:
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
         self.reads = CourseReads(clinic)
+        self.deeds = Deeds(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)

@@ -85,13 +85,13 @@ class CourseReads:
             self.clinic.context(principal, max(now, at) if at else now, **outside),
             (await self.clinic.entries(course_id))[: course.version],
         )
-        items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
+        items = machine.options(course, lambda name: self.context_of(stored, name, context), at)
         if stored.relation and (allowed := stored.relation.writes) is not None:
             items = tuple(each for each in items if each.trigger in allowed)
         await self.clinic.log(principal, "read", "options", [stored])
         return Options(version=course.version, items=items)
 
-    def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
+    def context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
         """The context of one trigger's example. The example names a new client, and another protocol if there is one."""
         protocol = self.clinic.machine_of(stored.course).protocol
         if name == "relink_client":
