@@ -38,6 +38,7 @@ from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.ehr.smart.systems import NewSystem, SystemChange
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
+from ipt_workflow.service.access.client_labels import NewClientLabel
 from ipt_workflow.service.access.people import NewPerson, PersonChange
 from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
@@ -53,6 +54,7 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses/{course_id}/transitions", "post"): (Command, Together),
     ("/v1/courses/{course_id}/proposals", "post"): (Command,),
     ("/v1/courses/{course_id}/restriction", "put"): (NewRestriction,),
+    ("/v1/courses/{course_id}/client-label", "put"): (NewClientLabel,),
     ("/v1/cover", "post"): (NewCover,),
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
     ("/v1/emergency-access/{access_id}/review", "post"): (NewReview,),

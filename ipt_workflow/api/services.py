@@ -19,6 +19,7 @@ from ipt_workflow.ehr.smart.published_keys import PublishedKeys
 from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
+from ipt_workflow.service.access.client_labels import ClientLabels
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.masks import Unmaskings
@@ -26,83 +27,14 @@ from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.proofs import EntryProofs
+from ipt_workflow.service.audit.sums import AuditSums
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
-from ipt_workflow.service.deeds import Deeds
-from ipt_workflow.service.groups.groups import Groups
-from ipt_workflow.service.groups.sessions import GroupSessions
-from ipt_workflow.service.groups.signatures import GroupSignatures
-from ipt_workflow.service.organisations import Organisations
-from ipt_workflow.service.proposals import Proposals
-from ipt_workflow.service.reads import CourseReads
-
-
-class Services:
-    """The verbs of one clinic."""
-
-    def __init__(self, clinic: Clinic, clinics: Clinics) -> None:
-        self.clinic = clinic
-        self.organisations = Organisations(clinic, clinics)
-        self.courses = Courses(clinic)
-        self.proposals = Proposals(clinic)
-        self.emergencies = EmergencyAccesses(clinic)
-        self.unmaskings = Unmaskings(clinic)
-        self.covers = Covers(clinic)
-        self.restrictions = Restrictions(clinic)
-        self.reads = CourseReads(clinic)
-        self.deeds = Deeds(clinic)
-        self.audit_log = AuditLog(clinic)
-        self.fhir = FhirReader(clinic)
-        self.fhir_searches = FhirSearches(clinic)
-        self.fhir_histories = FhirHistories(clinic)
-        self.tokens = Tokens(clinic)
-        self.systems = Systems(clinic)
-        self.sessions = SignInSessions(clinic)
-        self.people = People(clinic)
-        self.attestations = Attestations(clinic)
-        self.subscriptions = Subscriptions(clinic)
-        self.deliveries = Deliveries(clinic)
-        self.feed = Feed(clinic)
-        self.notices = Notices(clinic)
-        self.messages = Messages(clinic)
-        self.rest_hooks = RestHooks(self.notices)
-        self.groups = Groups(clinic)
-        self.group_sessions = GroupSessions(clinic)
-        self.group_signatures = GroupSignatures(clinic)
-        self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))
-
-
-class FrontDesk:
-    """Finds the services to which a request belongs: by its credential, or for a signed message by its address.
-
-    `access_tokens` are for systems, whose assertions tell the organisation.
-    """
-
-    def __init__(self, clinics: Clinics, calls: Calls) -> None:
-        self.clinics = clinics
-        self.access_tokens = AccessTokens(clinics, PublishedKeys(calls))
-        self.credentials = Credentials(clinics)
-        self._services: dict[str, Services] = {}
-
-    @property
-    def first(self) -> Services:
-        """Those of the organisation in the settings."""
-        return self.of(self.clinics.first)
-
-    def of(self, clinic: Clinic) -> Services:
-        if clinic.organisation not in self._services:
-            self._services[clinic.organisation] = Services(clinic, self.clinics)
-        return self._services[clinic.organisation]
-
-
-def front_desk(scope: Any) -> FrontDesk:
-    desk: FrontDesk = scope["litestar_app"].state.front_desk
-    return desk
-
-
-def services_of(request: Any) -> Services:
-    """The services of a request, which the middleware before its handler has chosen."""
-    found: Services = request.scope["ipt_services"]
-    return found
+        self.session_notes = SessionNotes(clinic)
+        self.overviews = Overviews(clinic)
+        self.registry = Registry(clinic)
+        self.day = TherapistDay(clinic)

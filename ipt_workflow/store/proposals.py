@@ -80,6 +80,12 @@ def waiting_on(connection: sa.Connection, organisation: str, course_ids: Sequenc
     return structs.read_all(connection, _select.where(*where).order_by(table.c.id), StoredProposal)
 
 
+def of_proposer(connection: sa.Connection, organisation: str, person: str, limit: int) -> list[StoredProposal]:
+    """What a person proposed last, the newest first."""
+    where = (table.c.organisation == organisation, table.c.proposed_by == person)
+    return structs.read_all(connection, _select.where(*where).order_by(table.c.id.desc()).limit(limit), StoredProposal)
+
+
 def entries_since(connection: sa.Connection, organisation: str, versions: Mapping[str, int]) -> list[EntrySince]:
     """What was recorded on courses after these versions of them, in the order of each course."""
     if not versions:

@@ -91,6 +91,7 @@ COVER = {
     "reason": "Annual leave",
 }
 RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
+LABEL = {"label": "Ms A."}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -125,6 +126,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
     ("GET", "/v1/courses/{course_id}"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/options"): Row(COURSE_READ),
+    ("GET", "/v1/courses/{course_id}/readers"): Row("200 404 200 200 403 404"),
     ("GET", "/v1/courses/{course_id}/transitions"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/transitions/{seq}"): Row(COURSE_READ),
     ("POST", "/v1/courses/{course_id}/transitions"): Row("201 404 201 403 403 404", NOTE),
@@ -134,6 +136,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/courses/{course_id}/restriction"): Row("403 404 200 200 403 200 404", needs="restriction"),
     ("PUT", "/v1/courses/{course_id}/restriction"): Row("403 404 200 403 403 200 404", RESTRICTION),
     ("DELETE", "/v1/courses/{course_id}/restriction"): Row("403 404 204 403 403 204 404", needs="restriction"),
+    ("GET", "/v1/courses/{course_id}/client-label"): Row(COURSE_READ, needs="label"),
+    ("PUT", "/v1/courses/{course_id}/client-label"): Row("200 404 200 403 200 404", LABEL),
+    ("DELETE", "/v1/courses/{course_id}/client-label"): Row("204 404 204 403 204 404", needs="label"),
     # A therapist arranges cover for their own courses: the other one is told so.
     ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
     ("GET", "/v1/cover"): Row("200 200 200 200 403 200"),
@@ -371,7 +376,15 @@ async def waiting(api: Api, ref: str) -> dict[str, str]:
     return {"notice_id": answer.json()["id"]}
 
 
-MADE = {"emergency": emergency, "masked": masked, "notice": waiting}
+async def label(api: Api, ref: str) -> dict[str, str]:
+    """A label of the client."""
+    course = (await api.post("/v1/courses/search", {"client_ref": ref})).json()["items"][0]["id"]
+    answer = await api.client.put(f"/v1/courses/{course}/client-label", json=LABEL, headers=api.headers("therapist"))
+    assert answer.status_code == 200, answer.text
+    return {}
+
+
+MADE = {"emergency": emergency, "label": label, "masked": masked, "notice": waiting}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:

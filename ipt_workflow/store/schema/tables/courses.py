@@ -1,10 +1,11 @@
-"""Protocols, clients, courses, and proposals about courses."""
+"""Protocols, clients and their labels, courses, and proposals about courses."""
 
 import datetime as dt
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from ipt_workflow.protocols.definition import ENDED
 from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
 ATTENTION = (
@@ -34,6 +35,15 @@ def _attention_index(kind: str) -> sa.Index:
     return sa.Index(f"ix_course_{kind}", "organisation", f"{kind}_from", "id", sqlite_where=some, postgresql_where=some)
 
 
+# A literal, so that the databases see that a statement asks for what the indexes hold.
+OPEN = f"state NOT IN ({', '.join(repr(state) for state in ENDED)})"
+
+
+def _open_index(name: str, *columns: str) -> sa.Index:
+    """An index of only the courses that have not ended."""
+    return sa.Index(name, "organisation", *columns, sqlite_where=sa.text(OPEN), postgresql_where=sa.text(OPEN))
+
+
 class ProtocolRow(SQLModel, table=True):
     """A protocol's definition as it was first loaded, so that an edited file never changes a running course."""
 
@@ -59,6 +69,18 @@ class ClientRow(SQLModel, table=True):
     created_at: dt.datetime
 
 
+class ClientLabelRow(SQLModel, table=True):
+    """What the clinic calls a client beside their reference: a JSON document. An erasure empties `sealed`, as taking the label away does."""
+
+    __tablename__ = "client_label"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    client_id: str = Field(primary_key=True, max_length=36)
+    sealed: bytes | None = None
+    given_by: str = Field(max_length=128)
+    given_at: dt.datetime
+
+
 class CourseRow(SQLModel, table=True):
     """The cache of a course's fold. `snapshot` holds the whole fold; the other columns are for filters.
 
@@ -80,6 +102,8 @@ class CourseRow(SQLModel, table=True):
         sa.Index("ix_course_phase", "organisation", "phase", "id"),
         sa.Index("ix_course_protocol", "organisation", "protocol", "id"),
         sa.Index("ix_course_client", "organisation", "client_id", "id"),
+        _open_index("ix_course_open", "id"),
+        _open_index("ix_course_open_therapist", "therapist", "id"),
         *(_attention_index(kind) for kind in ATTENTION),
     )
 
@@ -129,6 +153,7 @@ class ProposalRow(SQLModel, table=True):
             sqlite_where=sa.text("status = 'waiting'"),
             postgresql_where=sa.text("status = 'waiting'"),
         ),
+        sa.Index("ix_proposal_proposer", "organisation", "proposed_by", "id"),
     )
 
     organisation: str = Field(primary_key=True, max_length=64)
@@ -150,5 +175,6 @@ class ProposalRow(SQLModel, table=True):
 
 protocol = ProtocolRow.__table__  # type: ignore[attr-defined]
 client = ClientRow.__table__  # type: ignore[attr-defined]
+client_label = ClientLabelRow.__table__  # type: ignore[attr-defined]
 course = CourseRow.__table__  # type: ignore[attr-defined]
 proposal = ProposalRow.__table__  # type: ignore[attr-defined]
