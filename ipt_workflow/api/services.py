@@ -34,7 +34,95 @@ from ipt_workflow.service.audit.sums import AuditSums
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.day import TherapistDay
+from ipt_workflow.service.deeds import Deeds
+from ipt_workflow.service.drafts import Drafts
+from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.sessions import GroupSessions
+from ipt_workflow.service.groups.signatures import GroupSignatures
+from ipt_workflow.service.organisations import Organisations
+from ipt_workflow.service.overviews import Overviews
+from ipt_workflow.service.proposals import Proposals
+from ipt_workflow.service.protocols.versions import ProtocolVersions
+from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.registry import Registry
+from ipt_workflow.service.session_notes import SessionNotes
+
+
+class Services:
+    """The verbs of one clinic."""
+
+    def __init__(self, clinic: Clinic, clinics: Clinics) -> None:
+        self.clinic = clinic
+        self.organisations = Organisations(clinic, clinics)
+        self.courses = Courses(clinic)
+        self.drafts = Drafts(clinic)
+        self.proposals = Proposals(clinic)
+        self.protocol_versions = ProtocolVersions(clinic)
+        self.emergencies = EmergencyAccesses(clinic)
+        self.unmaskings = Unmaskings(clinic)
+        self.covers = Covers(clinic)
+        self.restrictions = Restrictions(clinic)
+        self.client_labels = ClientLabels(clinic)
+        self.reads = CourseReads(clinic)
+        self.deeds = Deeds(clinic)
         self.session_notes = SessionNotes(clinic)
         self.overviews = Overviews(clinic)
         self.registry = Registry(clinic)
         self.day = TherapistDay(clinic)
+        self.audit_log = AuditLog(clinic)
+        self.audit_exports = Exports(clinic)
+        self.audit_sums = AuditSums(clinic)
+        self.proofs = EntryProofs(clinic)
+        self.fhir = FhirReader(clinic)
+        self.fhir_searches = FhirSearches(clinic)
+        self.fhir_histories = FhirHistories(clinic)
+        self.tokens = Tokens(clinic)
+        self.systems = Systems(clinic)
+        self.sessions = SignInSessions(clinic)
+        self.people = People(clinic)
+        self.attestations = Attestations(clinic)
+        self.subscriptions = Subscriptions(clinic)
+        self.deliveries = Deliveries(clinic)
+        self.feed = Feed(clinic)
+        self.notices = Notices(clinic)
+        self.messages = Messages(clinic)
+        self.rest_hooks = RestHooks(self.notices)
+        self.groups = Groups(clinic)
+        self.group_sessions = GroupSessions(clinic)
+        self.group_signatures = GroupSignatures(clinic)
+        self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))
+
+
+class FrontDesk:
+    """Finds the services to which a request belongs: by its credential, or for a signed message by its address.
+
+    `access_tokens` are for systems, whose assertions tell the organisation.
+    """
+
+    def __init__(self, clinics: Clinics, calls: Calls) -> None:
+        self.clinics = clinics
+        self.access_tokens = AccessTokens(clinics, PublishedKeys(calls))
+        self.credentials = Credentials(clinics)
+        self._services: dict[str, Services] = {}
+
+    @property
+    def first(self) -> Services:
+        """Those of the organisation in the settings."""
+        return self.of(self.clinics.first)
+
+    def of(self, clinic: Clinic) -> Services:
+        if clinic.organisation not in self._services:
+            self._services[clinic.organisation] = Services(clinic, self.clinics)
+        return self._services[clinic.organisation]
+
+
+def front_desk(scope: Any) -> FrontDesk:
+    desk: FrontDesk = scope["litestar_app"].state.front_desk
+    return desk
+
+
+def services_of(request: Any) -> Services:
+    """The services of a request, which the middleware before its handler has chosen."""
+    found: Services = request.scope["ipt_services"]
+    return found
