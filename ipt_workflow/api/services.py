@@ -47,6 +47,10 @@ from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.registry import Registry
 from ipt_workflow.service.session_notes import SessionNotes
+from ipt_workflow.service.supervision.agenda import Agenda
+from ipt_workflow.service.supervision.day import SupervisorsDesk
+from ipt_workflow.service.supervision.meetings import Meetings
+from ipt_workflow.service.supervision.records import SupervisionRecords
 
 
 class Services:
@@ -63,6 +67,10 @@ class Services:
         self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
+        self.meetings = Meetings(clinic)
+        self.supervision_records = SupervisionRecords(clinic)
+        self.agenda = Agenda(clinic)
+        self.supervisors_desk = SupervisorsDesk(clinic)
         self.client_labels = ClientLabels(clinic)
         self.reads = CourseReads(clinic)
         self.deeds = Deeds(clinic)
