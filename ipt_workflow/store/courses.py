@@ -63,11 +63,11 @@ def _execute(
 
 
 WITH_CLIENT = course.outerjoin(client, sa.and_(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id))
-WITH_PEOPLE = WITH_CLIENT.outerjoin(
-    person, sa.and_(person.c.organisation == course.c.organisation, person.c.id == course.c.therapist)
-)
+WITH_PEOPLE = course.outerjoin(person, sa.and_(person.c.organisation == course.c.organisation, person.c.id == course.c.therapist))
+# Of each course by itself: for a join, PostgreSQL would read every client of a small clinic.
+_ref = sa.select(client.c.ref).where(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id)
 COLUMNS = (
-    *(course.c.id, course.c.snapshot, course.c.head, client.c.ref, course.c.restricted),
+    *(course.c.id, course.c.snapshot, course.c.head, _ref.correlate(course).scalar_subquery().label("ref"), course.c.restricted),
     attention.UNREVIEWED_SINCE.label("emergency_since"),
     *(*attention.ATTENTION_OF_NOTICES, person.c.roles, person.c.status, person.c.left_at),
 )  # of a stored course

@@ -67,6 +67,11 @@ def option_text(options: str, code: str) -> str:
     return named.get(code) or code.replace("_", " ").capitalize()
 
 
+def codes_of(options: str) -> tuple[str, ...]:
+    """The codes of a list that have words, in the order in which they are offered."""
+    return tuple(_labels().options[options])
+
+
 def every_text() -> Iterator[str]:
     """Every text of the file, for the catalogues."""
     labels = _labels()
@@ -77,3 +82,8 @@ def every_text() -> Iterator[str]:
             yield from (field.label, field.hint, field.one, field.add)
     for codes in labels.options.values():
         yield from codes.values()
+
+
+def word_of(code: str) -> str | None:
+    """The words of a code, whichever list names it. None if none does."""
+    return next((codes[code] for codes in _labels().options.values() if code in codes), None)
