@@ -117,7 +117,7 @@ class Deeds:
         course, machine = stored.course, self.clinic.machine_of(stored.course)
         other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
         now = max(self.clinic.clock.now(), course.last_recorded_at)
-        named = await self.reads.staff.examples(course, supervised=machine.protocol.supervision is not None)
+        named = await self.reads.staff.examples(course)
         outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
         context = self.clinic.with_history(self.clinic.context(principal, now, **outside), entries)
         context = self.reads.context_of(stored, trigger, context)

@@ -39,7 +39,9 @@ class Visitor(ASGIMiddleware):
             clinic, session = await _identified(scope)
         except Unauthenticated as error:
             refused = limits.refused(scope, error)
-            state["ipt_kept"] = refused is error and await interrupted.keep(scope, receive, of_cookie(_cookies(scope).get(COOKIE, "")))
+            state["ipt_kept"] = refused is error and await interrupted.keep(
+                scope, receive, of_cookie(_cookies(scope).get(COOKIE, ""))
+            )
             raise refused from None
         limits.admit(scope, clinic.organisation, session.id)
         state["ipt_services"] = front_desk(scope).of(clinic)
