@@ -36,6 +36,7 @@ from ipt_workflow.api import (
     sessions,
     sources,
     subscriptions,
+    supervision,
     systems,
     transitions,
 )
@@ -158,6 +159,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *client_labels.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *supervision.HANDLERS,
         *access.HANDLERS,
         *people.HANDLERS,
         *sessions.HANDLERS,

@@ -195,7 +195,6 @@ async def options(request: ApiRequest, course_id: FromPath[str], at: FromQuery[s
     return Response(found, headers={"ETag": f'"{found.version}"'})
 
 
-
 @get("/v1/courses/{course_id:str}/readers", summary="Who saw a course", tags=["courses"])
 async def readers(request: ApiRequest, course_id: FromPath[str]) -> CourseReaders:
     """Who has read the course in the last 30 days: why they might, how often, and when last."""

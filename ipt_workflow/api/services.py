@@ -27,7 +27,10 @@ from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.proofs import EntryProofs
+from ipt_workflow.service.audit.sums import AuditSums
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
@@ -39,9 +42,14 @@ from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.proposals import Proposals
+from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.registry import Registry
 from ipt_workflow.service.session_notes import SessionNotes
+from ipt_workflow.service.supervision.agenda import Agenda
+from ipt_workflow.service.supervision.day import SupervisorsDesk
+from ipt_workflow.service.supervision.meetings import Meetings
+from ipt_workflow.service.supervision.records import SupervisionRecords
 
 
 class Services:
@@ -53,17 +61,25 @@ class Services:
         self.courses = Courses(clinic)
         self.drafts = Drafts(clinic)
         self.proposals = Proposals(clinic)
+        self.protocol_versions = ProtocolVersions(clinic)
         self.emergencies = EmergencyAccesses(clinic)
         self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
+        self.meetings = Meetings(clinic)
+        self.supervision_records = SupervisionRecords(clinic)
+        self.agenda = Agenda(clinic)
+        self.supervisors_desk = SupervisorsDesk(clinic)
         self.client_labels = ClientLabels(clinic)
         self.reads = CourseReads(clinic)
-        self.registry = Registry(clinic)
-        self.day = TherapistDay(clinic)
         self.session_notes = SessionNotes(clinic)
         self.overviews = Overviews(clinic)
+        self.registry = Registry(clinic)
+        self.day = TherapistDay(clinic)
         self.audit_log = AuditLog(clinic)
+        self.audit_exports = Exports(clinic)
+        self.audit_sums = AuditSums(clinic)
+        self.proofs = EntryProofs(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)

@@ -89,7 +89,7 @@ class CourseReads:
         course = stored.course
         now = max(self.clinic.clock.now(), course.last_recorded_at)
         machine = self.clinic.machine_of(course)
-        named = await self.staff.examples(course, supervised=machine.protocol.supervision is not None)
+        named = await self.staff.examples(course)
         outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
         context = self.clinic.with_history(
             self.clinic.context(principal, max(now, at) if at else now, **outside), entries[: course.version]

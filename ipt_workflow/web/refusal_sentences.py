@@ -121,7 +121,5 @@ SENTENCES = {
     "engagement_met": "There was no engagement session. Hold one, and record it as a contact.",
     "indication_fits": "{protocol} is not indicated for {indication}. Consider another protocol.",
     # groups
-    "group_session_once": (
-        "This session is already recorded. Put right what is wrong, and settle in the inbox what waits there."
-    ),
+    "group_session_once": ("This session is already recorded. Put right what is wrong, and settle in the inbox what waits there."),
 }

@@ -90,6 +90,13 @@ COVER = {
     "client_told": True,
     "reason": "Annual leave",
 }
+SUPERVISION = {
+    "supervisor": "supervisor-1",
+    "supervisees": ["therapist-1"],
+    "kind": "individual",
+    "minutes": 50,
+    "courses": [{"course": "{course_id}", "actions": ["Bring a tape."]}],
+}
 RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
 LABEL = {"label": "Ms A."}
 GROUP_WRITE = "201 404 201 403 403 404"
@@ -148,6 +155,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/proposals/{proposal_id}"): Row("200 404 200 200 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/decline"): Row("403 404 200 403 403 404", needs="proposal"),
+    ("POST", "/v1/proposals/{proposal_id}/return"): Row("403 404 200 403 403 404", {"comment": "Say why."}, "proposal"),
+    ("GET", "/v1/supervision"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/supervision/agenda"): Row("200 200 200 200 403 403"),
+    ("POST", "/v1/supervision"): Row("201 404 201 403 403 403", SUPERVISION),
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
     ("POST", "/v1/notices/{notice_id}/resolve"): Row("200 404 200 403 403 404", {"action": "retry"}, "notice"),
@@ -231,7 +242,7 @@ OF_NO_COURSE = (
     "/v1/systems",
     "/v1/courses/crisis-calls",
 )
-MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access")
+MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision")
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes

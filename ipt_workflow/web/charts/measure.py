@@ -7,7 +7,7 @@ import msgspec
 
 from ipt_workflow.protocols.instruments import Change, Instrument
 from ipt_workflow.service.views import MeasureView, ReadingView, ScoreView
-from ipt_workflow.web.charts.svg import WIDTH, Axis, SvgChart, Row, box, dot, drawing, line, path, text
+from ipt_workflow.web.charts.svg import WIDTH, Axis, Row, SvgChart, box, dot, drawing, line, path, text
 from ipt_workflow.web.language import _, day, n_, number, short_day
 
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 300, 40, 130, 30, 34

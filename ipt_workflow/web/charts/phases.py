@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.web.charts.svg import WIDTH, SvgChart, Row, box, drawing
+from ipt_workflow.web.charts.svg import WIDTH, Row, SvgChart, box, drawing
 from ipt_workflow.web.language import _, n_
 
 SESSIONS_TOP, SESSIONS_TALL, WEEKS_TOP, WEEKS_TALL, EDGE = 4, 16, 28, 10, 2

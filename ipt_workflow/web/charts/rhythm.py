@@ -1,7 +1,7 @@
 """The social rhythm, week by week: how regular the times of daily activities are, from 0 to 7."""
 
 from ipt_workflow.service.views import RhythmView, RhythmWeekView
-from ipt_workflow.web.charts.svg import WIDTH, Axis, SvgChart, Row, dot, drawing, line, path, text
+from ipt_workflow.web.charts.svg import WIDTH, Axis, Row, SvgChart, dot, drawing, line, path, text
 from ipt_workflow.web.language import _, day, n_, number, short_day
 
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 200, 52, 40, 12, 30

@@ -14,7 +14,7 @@ from ipt_workflow.protocols import instruments
 from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.service.views import MeasureView, ReadingView, RhythmView, RhythmWeekView, ScoreView
 from ipt_workflow.web import charts
-from ipt_workflow.web.charts import Bar, SvgChart, Mark, PhasePart
+from ipt_workflow.web.charts import Bar, Mark, PhasePart, SvgChart
 from ipt_workflow.web.charts.measure import change_in_words, reliable_from
 from ipt_workflow.web.language import day, number
 

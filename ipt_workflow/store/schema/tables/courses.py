@@ -141,17 +141,20 @@ class CourseRow(SQLModel, table=True):
 
 
 class ProposalRow(SQLModel, table=True):
-    """A command that waits for a supervisor. `body` is emptied when it no longer waits; a co-signed command is in its entry."""
+    """A command that waits for a supervisor, or for its proposer to revise it. `body` is emptied when it does so no longer.
+
+    A co-signed command is in its entry. `comment` is a supervisor's, who returned it.
+    """
 
     __tablename__ = "proposal"
     __table_args__ = (
         sa.Index("ix_proposal_status", "organisation", "status", "id"),
         sa.Index(
-            "ix_proposal_waiting",
+            "ix_proposal_undecided",
             "organisation",
             "course_id",
-            sqlite_where=sa.text("status = 'waiting'"),
-            postgresql_where=sa.text("status = 'waiting'"),
+            sqlite_where=sa.text("body IS NOT NULL"),
+            postgresql_where=sa.text("body IS NOT NULL"),
         ),
         sa.Index("ix_proposal_proposer", "organisation", "proposed_by", "id"),
     )
@@ -166,11 +169,12 @@ class ProposalRow(SQLModel, table=True):
     proposed_role: str = Field(sa_type=one_of("proposal_role", ROLES))
     proposed_at: dt.datetime
     therapist: str | None = Field(default=None, max_length=128)  # of the course when it was made
-    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "cosigned", "declined", "lapsed")))
+    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "returned", "cosigned", "declined", "lapsed")))
     decided_by: str | None = Field(default=None, max_length=128)
     decided_at: dt.datetime | None = None
     entry_seq: int | None = None
-    reason: str | None = Field(default=None, sa_type=one_of("proposal_reason", ("course_ended", "moved_on", "proposer")))
+    reason: str | None = Field(default=None, sa_type=one_of("proposal_reason", ("course_ended", "moved_on", "proposer", "revised")))
+    comment: bytes | None = None
 
 
 protocol = ProtocolRow.__table__  # type: ignore[attr-defined]
