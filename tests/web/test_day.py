@@ -248,19 +248,18 @@ def test_the_questions_to_the_database_do_not_grow_with_the_caseload(browse, sta
 @pytest.mark.parametrize("case", ("empty", "full", "refused"))
 def test_the_page_is_accessible(browse, axe, clock, picture, case):
     async def test(site):
-        page = await site.visitor()
         if case != "empty":
             api, course = await booked(site)
             await api.fire(course, "record_contact", {"kind": "crisis", "risk": True})
             await api.fire(course, "record_measure", {"instrument": "phq9", "total": 18})
             await api.fire(course, "record_session", {"attendance": "5"})
-            await booked(site, START - 2 * HOUR, "EHR-3")
+            _, other = await booked(site, START - 2 * HOUR, "EHR-3")
             await booked(site, BY_NINE + 5 * HOUR, "EHR-2")
             clock.set(BY_NINE + HOUR)
-        await page.open("/")
+        page = await (await site.visitor()).open("/")
         if case == "refused":
-            await api.fire(course, "note", {"text": "Meanwhile."})
-            await page.press("Attended: EHR-1")
+            await api.fire(other, "note", {"text": "Meanwhile."})
+            await page.press("DNA: EHR-3")
             assert page.status == 412
         if case == "full":
             picture(page, "my-day")
