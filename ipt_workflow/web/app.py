@@ -7,7 +7,7 @@ from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
+from ipt_workflow.web import day, failures, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
 from ipt_workflow.web.course import deeds, opening, overview, papers, session
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
@@ -36,6 +36,8 @@ def routers(settings: Settings) -> tuple[Router, ...]:
         _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS), [*forms, Visitor()]),
         _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *COURSE), [*forms, Visitor()]),
         (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *session.HANDLERS),
+        [*forms, Visitor()],
+        (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *day.HANDLERS),
         [*forms, Visitor()],
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),
