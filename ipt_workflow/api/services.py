@@ -28,6 +28,7 @@ from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.names import AuditNaming
 from ipt_workflow.service.audit.proofs import EntryProofs
 from ipt_workflow.service.audit.sums import AuditSums
 from ipt_workflow.service.clinic import Clinic
@@ -56,6 +57,7 @@ class Services:
         self.reads = CourseReads(clinic)
         self.audit_log = AuditLog(clinic)
         self.audit_exports = Exports(clinic)
+        self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
         self.proofs = EntryProofs(clinic)
         self.fhir = FhirReader(clinic)

@@ -10,6 +10,7 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import SignInRefused
 from ipt_workflow.service.access.sessions import acting
 from ipt_workflow.web import sign_in
+from ipt_workflow.web.audit.search import open_search as audit_start
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
 from ipt_workflow.web.visitors import COOKIE, request_id, session_of, sessions_of, sign_in_of
 
@@ -17,7 +18,7 @@ BY_LINK = "A session by link cannot be confirmed. Use another link."
 BY_EHR = "A session that an EHR began is confirmed there. Sign in to the EHR again, and open the course from it."
 
 
-BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {}
+BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {"auditor": audit_start}
 
 
 @get("/", include_in_schema=False)
