@@ -17,6 +17,7 @@ from ipt_workflow.service.access.sign_in_limits import SignInLimits
 from ipt_workflow.service.access.token_uses import TokenUses
 from ipt_workflow.service.background import one_round
 from ipt_workflow.service.probe import WriteProbe
+from ipt_workflow.service.protocols.proofs import Proofs
 from ipt_workflow.store import lookups
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
@@ -70,6 +71,7 @@ class Installation:
         self.sessions = self.loader(None, lookups.SESSIONS)
         self.long_requests = LongRequests(settings.long_requests_max)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.proofs = Proofs()
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 

@@ -1,4 +1,4 @@
-"""The verbs of the operator about organisations: create, list, show, change, suspend and resume them."""
+"""The verbs of the operator about organisations: create, list, show, change, suspend and resume them. And those about one's own."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -42,6 +42,15 @@ class OrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     title: Title | UnsetType = UNSET
     zone: str | UnsetType | None = UNSET
     status: OrganisationStatus | UnsetType = UNSET
+    supervision: Supervision | UnsetType = UNSET
+    auditor_text: AuditorText | UnsetType = UNSET
+
+
+class OwnOrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an administrator changes of their own organisation. Fields that are left out keep their values."""
+
+    title: Title | UnsetType = UNSET
+    zone: str | UnsetType | None = UNSET
     supervision: Supervision | UnsetType = UNSET
     auditor_text: AuditorText | UnsetType = UNSET
 
@@ -98,7 +107,23 @@ class Organisations:
         """Raises Forbidden, NotFound, or CommandInvalid if the zone is not known."""
         await self.clinic.require(principal, "manage organisations")
         await self._found(organisation)
-        change = decode()
+        return await self._change(principal, organisation, decode())
+
+    async def own(self, principal: Principal) -> OrganisationView:
+        """The organisation of an administrator."""
+        await self.clinic.require(principal, "manage own organisation")
+        return _view(await self._found(self.clinic.organisation))
+
+    async def change_own(self, principal: Principal, decode: Callable[[], OwnOrganisationChange]) -> OrganisationView:
+        """Changes what an administrator decides of their own organisation. Raises Forbidden or CommandInvalid."""
+        before = await self.own(principal)
+        given = msgspec.structs.asdict(decode())
+        different = {name: value for name, value in given.items() if value is not UNSET and value != getattr(before, name)}
+        if not different:
+            return before
+        return await self._change(principal, self.clinic.organisation, OrganisationChange(**different))
+
+    async def _change(self, principal: Principal, organisation: str, change: OrganisationChange) -> OrganisationView:
         changed = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
         _check_zone(changed.get("zone"))
         while True:
