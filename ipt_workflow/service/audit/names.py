@@ -32,10 +32,10 @@ class AuditNaming:
 
     async def of(self, people: Iterable[str | None], courses: Iterable[str]) -> AuditNames:
         """Names for records that the caller was shown: their courses exist for them."""
-        wanted, named = tuple(sorted({each for each in people if each})), sorted(set(courses))
-        found = await self.clinic.read(stored_people.page, PersonFilters(ids=wanted), "", None) if wanted else []
+        wanted, named = sorted({each for each in people if each}), sorted(set(courses))
+        found = await self.clinic.read(stored_people.names, wanted) if wanted else {}
         clients = await self.clinic.read(stored_courses.clients_of, named) if named else []
-        return AuditNames(people={each.id: each.name for each in found}, clients={each.course_id: each.ref for each in clients})
+        return AuditNames(people=found, clients={each.course_id: each.ref for each in clients})
 
     async def everybody(self, principal: Principal) -> dict[str, str]:
         """The names of the staff of now and of before, by id: whom the log can be searched for."""

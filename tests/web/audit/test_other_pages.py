@@ -22,7 +22,7 @@ def test_who_saw_a_client_is_told_with_why_and_how_often(audited, axe):
     async def test(site, auditor, course):
         await client_page(auditor, "EHR-1")
         rows = {tuple(row[:4]) for row in auditor.table()[1:]}
-        assert ("supervisor-1 supervisor", "Read: The course", "their role in the clinic, supervision", "once") in rows
+        assert ("supervisor-1 supervisor", "Read: The course", "their role in the clinic, supervision", "2 times") in rows
         assert ("therapist-1 therapist", "Recorded something", "their own client, treatment", "3 times") in rows
         assert ("therapist-1 therapist", "Refused: Begin the first phase", "their own client, treatment", "once") in rows
         assert auditor.links()["Course 1"] == f"/courses/{course}"
