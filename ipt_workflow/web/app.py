@@ -11,6 +11,7 @@ from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, s
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
 from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
+from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
 from ipt_workflow.web.visitors import Visitor
 
@@ -18,6 +19,7 @@ FORM_BYTES_MAX = 65_536
 
 
 AUDIT = tuple(each for room in (search, clients, rules, exports, verifications, entries) for each in room.HANDLERS)
+HISTORY = (*timeline.HANDLERS, *put_right.HANDLERS)
 
 
 def application(settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> Application:
@@ -30,7 +32,8 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
         _router(
-            (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *AUDIT), [*forms, Visitor()]
+            (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *AUDIT, *HISTORY),
+            [*forms, Visitor()],
         ),
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),
