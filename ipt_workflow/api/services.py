@@ -45,6 +45,7 @@ from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
+from ipt_workflow.service.papers import Papers
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
@@ -83,6 +84,7 @@ class Services:
         self.overviews = Overviews(clinic)
         self.registry = Registry(clinic)
         self.day = TherapistDay(clinic)
+        self.papers = Papers(clinic)
         self.audit_log = AuditLog(clinic)
         self.audit_exports = Exports(clinic)
         self.audit_names = AuditNaming(clinic)

@@ -91,6 +91,7 @@ BY_TRIGGER: dict[str, Callable[[DeedView], Choices]] = {
     "record_measure": _scales,
     "record_rhythm": _rhythm,
     "set_rhythm_target": _rhythm,
+    "record_supervision": lambda view: {"supervisor": staff(view.supervisors), "supervisees": staff(view.therapists)},
     "transfer": lambda view: {"therapist": staff(view.therapists, but=view.course.therapist)},
     "change_protocol": lambda view: {"protocol": forms_of_ipt(view.protocols)},
     "migrate_protocol": lambda view: {"protocol": forms_of_ipt([view.protocol])},
@@ -128,6 +129,8 @@ def first_data(trigger: str, view: DeedView) -> dict[str, Any]:
     course, given = view.course, BY_TRIGGER[trigger](view) if trigger in BY_TRIGGER else {}
     if trigger == "start":
         return {"supervisor": course.supervisor or view.own_supervisor}
+    if trigger == "record_supervision":
+        return {"supervisor": course.supervisor or view.own_supervisor, "supervisees": [course.therapist]}
     if trigger == "accept_formulation":
         return {"version": view.formulations or None}
     if trigger == "migrate_protocol":
