@@ -309,6 +309,7 @@ class ProposalDecided(StaleVersion):
         "course_ended": "the course has ended",
         "moved_on": "the course has moved on from the state that it was meant for",
         "proposer": "the person who proposed it may not fire it any more",
+        "revised": "its proposer has proposed a revised command",
     }
 
     def __init__(self, current: int, status: str, reason: str | None = None) -> None:

@@ -50,7 +50,7 @@ AUDIT_MEANS = {
     "export": "The audit log was exported.",
     "sign_in": "A person signed in or out, took another role, was not let in (`rules` says why: [sign-in](sign-in.md#attempts)), or changed their own passkeys, codes or password; or a session was ended. A system got an access token.",
     "config": "A token was created or revoked. A link to enrol was made, or everything with which somebody signs in was revoked. A person was added or changed (with the new roles), left or came back. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A system was added, changed (with the names of what changed) or revoked. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved.",
-    "proposal": "A command was proposed, or a proposal was declined or lapsed. A cosigned proposal is a transition.",
+    "proposal": "A command was proposed, or a proposal was declined, returned for revision, or lapsed. A cosigned proposal is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
     "notice": "The outcome of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused because its id came with another body. The actor is the source, or the person who resolved it.",
     "access": "Access beyond one's own clients began, ended or was reviewed: cover, emergency access, a restricted course, unmasked text.",

@@ -13,19 +13,23 @@ from ipt_workflow.values.identities import is_identity
 
 StaffRole = Literal["therapist", "supervisor", "auditor", "admin"]
 STAFF_ROLES: tuple[Role, ...] = get_args(StaffRole)  # every role of a person; `ehr` is a system's, `operator` the installation's
-NamedAs = Literal["therapist", "facilitator", "cover", "supervisor"]
+NamedAs = Literal["therapist", "facilitator", "cover", "supervisor", "supervisee"]
 ROLE_OF: dict[NamedAs, Role] = {
     "therapist": "therapist",
     "facilitator": "therapist",
     "cover": "therapist",  # who covers gives and signs sessions
     "supervisor": "supervisor",
+    "supervisee": "therapist",
 }
-NAMED_IN: dict[str, NamedAs] = {
-    "start": "supervisor",
-    "transfer": "therapist",
-    "open_followup": "therapist",
-}  # the field has this name
-AMENDED: tuple[NamedAs, ...] = tuple(dict.fromkeys(NAMED_IN.values()))  # an amendment's patch is on the data of any of them
+NAMED_IN: dict[str, dict[str, NamedAs]] = {  # by trigger: the fields that name somebody, and for what
+    "start": {"supervisor": "supervisor"},
+    "transfer": {"therapist": "therapist"},
+    "open_followup": {"therapist": "therapist"},
+    "record_supervision": {"supervisor": "supervisor", "supervisees": "supervisee"},
+}
+AMENDED = {
+    field: named for fields in NAMED_IN.values() for field, named in fields.items()
+}  # an amendment's patch is on any of them
 UNKNOWN = "names nobody who is known here; an administrator adds people, or name somebody else"
 LEFT = "names a person who has left; name somebody else"
 NOT_IN_ROLE = "names a person who is no {}; an administrator gives people their roles, or name somebody else"
@@ -86,13 +90,14 @@ def named_by(commands: Sequence[Command]) -> Iterator[Named]:
         place = f"together[{index}].data" if len(commands) > 1 else "data"
         if command.trigger == "amend":
             patch = command.data.get("data")
-            for field in AMENDED:
-                yield from _named(f"{place}.data", patch if isinstance(patch, dict) else {}, field)
+            yield from _named(f"{place}.data", patch if isinstance(patch, dict) else {}, AMENDED)
         elif command.trigger in NAMED_IN:
             yield from _named(place, command.data, NAMED_IN[command.trigger])
 
 
-def _named(place: str, data: Mapping[str, Any], field: NamedAs) -> Iterator[Named]:
-    person = data.get(field)
-    if is_identity(person):
-        yield Named(f"{place}.{field}", person, field)
+def _named(place: str, data: Mapping[str, Any], fields: Mapping[str, NamedAs]) -> Iterator[Named]:
+    for field, named_as in fields.items():
+        value = data.get(field)
+        several = value if isinstance(value, list) else ()
+        places = [(f"{place}.{field}[{index}]", each) for index, each in enumerate(several)] or [(f"{place}.{field}", value)]
+        yield from (Named(where, person, named_as) for where, person in places if is_identity(person))

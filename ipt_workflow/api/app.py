@@ -17,6 +17,7 @@ from ipt_workflow.api import (
     access,
     audit,
     break_glass,
+    client_labels,
     courses,
     credentials,
     feed,
@@ -35,6 +36,7 @@ from ipt_workflow.api import (
     sessions,
     sources,
     subscriptions,
+    supervision,
     systems,
     transitions,
 )
@@ -154,8 +156,10 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
     """The routes without the edge: those of the API, for a sandbox those of its clock, and `pages`. The OpenAPI document is made from them."""
     guarded = [
         *courses.HANDLERS,
+        *client_labels.HANDLERS,
         *transitions.HANDLERS,
         *proposals.HANDLERS,
+        *supervision.HANDLERS,
         *access.HANDLERS,
         *people.HANDLERS,
         *sessions.HANDLERS,

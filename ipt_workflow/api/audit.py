@@ -22,10 +22,9 @@ from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.store.schema.tables import AUDIT_KINDS
+from ipt_workflow.store.schema.tables import AUDIT_KINDS, EXPORT_FORMATS
 
 KINDS = ("transition", *AUDIT_KINDS)
-FORMATS = ("ndjson", "csv", "fhir")
 COLUMNS = (
     "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
     "group_session", "basis", "purpose", "on_behalf_of",
@@ -110,15 +109,15 @@ def _checked(query: AuditSearch) -> AuditFilters:
 async def audit_export(request: ApiRequest, filters: NamedDependency[AuditSearch]) -> Stream:
     """Streams the whole log as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). The export is recorded."""
     export_format = request.query_params.get("format", "ndjson")
-    if export_format not in FORMATS:
-        raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
+    if export_format not in EXPORT_FORMATS:
+        raise CommandInvalid([Fault("format", f"must be one of {', '.join(EXPORT_FORMATS)}")])
     audit: AuditLog = services_of(request).audit_log
     checked, principal = _checked(filters), principal_of(request)
     if is_head(request):
         await audit.require_export(principal)
         chunks = _nothing()
     else:
-        chunks = await audit.export(principal, checked)
+        chunks = await audit.export(principal, checked, export_format=export_format)
     if export_format == "csv":
         return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})
     if export_format == "fhir":

@@ -38,9 +38,12 @@ from ipt_workflow.ehr.notices.types import NoticeTypes
 from ipt_workflow.ehr.smart.systems import NewSystem, SystemChange
 from ipt_workflow.groups.bodies import Facilitating, Joining, Leaving, NewGroup, NewSession, Signing, SigningSeveral
 from ipt_workflow.protocols.files import load_catalogue
+from ipt_workflow.service.access.client_labels import NewClientLabel
 from ipt_workflow.service.access.people import NewPerson, PersonChange
 from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
+from ipt_workflow.service.proposals import NewReturn
+from ipt_workflow.service.supervision.meetings import NewMeeting
 from ipt_workflow.service.writes import CrisisCall, Opening
 from ipt_workflow.values.types import NO_NEWLINE
 
@@ -53,6 +56,7 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses/{course_id}/transitions", "post"): (Command, Together),
     ("/v1/courses/{course_id}/proposals", "post"): (Command,),
     ("/v1/courses/{course_id}/restriction", "put"): (NewRestriction,),
+    ("/v1/courses/{course_id}/client-label", "put"): (NewClientLabel,),
     ("/v1/cover", "post"): (NewCover,),
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
     ("/v1/emergency-access/{access_id}/review", "post"): (NewReview,),
@@ -71,6 +75,8 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/systems", "post"): (NewSystem,),
     ("/v1/systems/{system_id}", "patch"): (SystemChange,),
     ("/v1/notices/{notice_id}/resolve", "post"): (Resolution,),
+    ("/v1/proposals/{proposal_id}/return", "post"): (NewReturn,),
+    ("/v1/supervision", "post"): (NewMeeting,),
     ("/v1/groups", "post"): (NewGroup,),
     ("/v1/groups/{group_id}/members", "post"): (Joining,),
     ("/v1/groups/{group_id}/members/{course_id}/leave", "post"): (Leaving,),
@@ -111,7 +117,15 @@ OF_GROUPS = (
 )
 COSIGN = "/v1/proposals/{proposal_id}/cosign"
 VERSIONED = ("/v1/courses/{course_id}/transitions", "/v1/courses/{course_id}/proposals", COSIGN, *OF_GROUPS)
-KEYED = ("/v1/courses", "/v1/courses/crisis-calls", "/v1/courses/{course_id}/transitions", COSIGN, "/v1/groups", *OF_GROUPS)
+KEYED = (
+    "/v1/courses",
+    "/v1/courses/crisis-calls",
+    "/v1/courses/{course_id}/transitions",
+    COSIGN,
+    "/v1/supervision",
+    "/v1/groups",
+    *OF_GROUPS,
+)
 PREFERRED = ("/v1/courses", "/v1/courses/{course_id}/transitions", COSIGN)
 STREAMS = {"/v1/audit/export": ("application/x-ndjson", "text/csv", "application/fhir+ndjson")}
 SEARCH = (

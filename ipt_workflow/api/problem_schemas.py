@@ -32,8 +32,8 @@ OF_CONNECTIONS = frozenset({"timeout", "uri-too-long", "head-too-large"})  # ans
 ONLY_FHIR = frozenset({"not-acceptable"})
 ONLY_WRITES = frozenset({409, 412, 413, 415, 428})
 AREAS = {  # the kinds that only some paths answer with
-    "transition-refused": ("/v1/courses", "/v1/proposals", "/v1/notices", "/v1/groups"),
-    "trigger-not-permitted": ("/v1/courses", "/v1/proposals", "/v1/notices", "/v1/groups"),
+    "transition-refused": ("/v1/courses", "/v1/proposals", "/v1/notices", "/v1/groups", "/v1/supervision"),
+    "trigger-not-permitted": ("/v1/courses", "/v1/proposals", "/v1/notices", "/v1/groups", "/v1/supervision"),
     "group-refused": ("/v1/groups", "/v1/notices"),
     "group-session-refused": ("/v1/groups", "/v1/notices"),
     "notice-reused": ("/v1/ehr",),

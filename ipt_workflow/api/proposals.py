@@ -10,9 +10,10 @@ from ipt_workflow.api.courses import After, Opened, answer, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, one_of, page, read_body, write_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandMalformed
+from ipt_workflow.service.proposals import NewReturn
 from ipt_workflow.service.views import ProposalReview, ProposalView
 
-STATUSES = ("waiting", "cosigned", "declined", "lapsed")
+STATUSES = ("waiting", "returned", "cosigned", "declined", "lapsed")
 
 
 class ProposalList(msgspec.Struct, frozen=True):
@@ -75,4 +76,12 @@ async def decline(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalVi
     return declined
 
 
-HANDLERS = (propose, proposals, proposal, cosign, decline)
+@post("/v1/proposals/{proposal_id:str}/return", summary="Return a proposal for revision", tags=["proposals"], status_code=200)
+async def send_back(request: ApiRequest, proposal_id: FromPath[str]) -> ProposalView:
+    """Returns the proposal to its proposer with a comment. Their next proposal of the same trigger takes its place."""
+    principal, body = principal_of(request), await read_body(request)
+    returned: ProposalView = await services_of(request).proposals.send_back(principal, proposal_id, lambda: body.shape(NewReturn))
+    return returned
+
+
+HANDLERS = (propose, proposals, proposal, cosign, decline, send_back)

@@ -19,6 +19,7 @@ from ipt_workflow.ehr.smart.published_keys import PublishedKeys
 from ipt_workflow.ehr.smart.systems import Systems
 from ipt_workflow.service.access.attestations import Attestations
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
+from ipt_workflow.service.access.client_labels import ClientLabels
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.masks import Unmaskings
@@ -26,17 +27,29 @@ from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.proofs import EntryProofs
+from ipt_workflow.service.audit.sums import AuditSums
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.day import TherapistDay
+from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.organisations import Organisations
+from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.service.registry import Registry
+from ipt_workflow.service.session_notes import SessionNotes
+from ipt_workflow.service.supervision.agenda import Agenda
+from ipt_workflow.service.supervision.day import SupervisorsDesk
+from ipt_workflow.service.supervision.meetings import Meetings
+from ipt_workflow.service.supervision.records import SupervisionRecords
 
 
 class Services:
@@ -46,14 +59,27 @@ class Services:
         self.clinic = clinic
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
+        self.drafts = Drafts(clinic)
         self.proposals = Proposals(clinic)
         self.protocol_versions = ProtocolVersions(clinic)
         self.emergencies = EmergencyAccesses(clinic)
         self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
+        self.meetings = Meetings(clinic)
+        self.supervision_records = SupervisionRecords(clinic)
+        self.agenda = Agenda(clinic)
+        self.supervisors_desk = SupervisorsDesk(clinic)
+        self.client_labels = ClientLabels(clinic)
         self.reads = CourseReads(clinic)
+        self.session_notes = SessionNotes(clinic)
+        self.overviews = Overviews(clinic)
+        self.registry = Registry(clinic)
+        self.day = TherapistDay(clinic)
         self.audit_log = AuditLog(clinic)
+        self.audit_exports = Exports(clinic)
+        self.audit_sums = AuditSums(clinic)
+        self.proofs = EntryProofs(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)

@@ -6,8 +6,9 @@ import typer
 
 from ipt_workflow.cli.course import As, AsJson, caller, operator_as_auditor, run_as
 from ipt_workflow.cli.output import err, out, print_json, print_refusals, print_table, run
-from ipt_workflow.service.proposals import Proposals
+from ipt_workflow.service.proposals import NewReturn, Proposals
 from ipt_workflow.service.views import Committed, ProposalReview, ProposalView
+from ipt_workflow.values.faults import shaped
 
 app = typer.Typer(help="Proposals: commands that wait for a supervisor.", no_args_is_help=True)
 ProposalId = Annotated[str, typer.Argument(help="The proposal's id.")]
@@ -16,7 +17,7 @@ LIMIT_MAX = 1000
 
 @app.command("list")
 def list_proposals(
-    status: Annotated[str | None, typer.Option(help="Only waiting, cosigned, declined or lapsed proposals.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only waiting, returned, cosigned, declined or lapsed proposals.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="The most proposals to list.")] = 100,
     as_json: AsJson = False,
 ) -> None:
@@ -68,8 +69,24 @@ def cosign(
 def decline(proposal_id: ProposalId, person: As, as_json: AsJson = False) -> None:
     """Decline a proposal as a supervisor."""
     principal = caller(person, "supervisor")
-    declined: ProposalView = run_as(principal, lambda clinic: Proposals(clinic).decline(principal, proposal_id))
+    _print_closed(run_as(principal, lambda clinic: Proposals(clinic).decline(principal, proposal_id)), as_json=as_json)
+
+
+@app.command("return")
+def send_back(
+    proposal_id: ProposalId, comment: Annotated[str, typer.Argument(help="What to revise.")], person: As, as_json: AsJson = False
+) -> None:
+    """Return a proposal to its proposer for revision, as a supervisor."""
+    principal = caller(person, "supervisor")
+
+    def decode() -> NewReturn:
+        return shaped(NewReturn, {"comment": comment})
+
+    _print_closed(run_as(principal, lambda clinic: Proposals(clinic).send_back(principal, proposal_id, decode)), as_json=as_json)
+
+
+def _print_closed(closed: ProposalView, *, as_json: bool) -> None:
     if as_json:
-        print_json(declined)
+        print_json(closed)
         return
-    out.print(f"{declined.id}: {declined.status}", markup=False)
+    out.print(f"{closed.id}: {closed.status}", markup=False)

@@ -36,6 +36,7 @@ KINDS = {
     "transfer_open": "The therapist to whom the course was transferred has recorded nothing in it yet.",
 }
 
+HIGH_RISK = frozenset({"elevated", "acute"})
 ScaleChange = tuple[Track, instruments.Change]  # since the baseline
 ScaleChanges = Sequence[ScaleChange]
 
@@ -46,9 +47,9 @@ def attention(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course
     planned_end = counters.planned_end(course, now, zone)
     found = {
         "overdue": _overdue(protocol, course, planned_end, zone),
-        "blocked": now if _blocked(protocol, bound, course, zone) else None,
+        "blocked": now if is_blocked(protocol, bound, course, zone) else None,
         "ending": _sessions_running_out(protocol, course) or _ending_near(protocol, course, planned_end, zone),
-        "risk": (course.risk.open_since or now) if course.risk.open_since or course.risk.level in {"elevated", "acute"} else None,
+        "risk": (course.risk.open_since or now) if course.risk.open_since or course.risk.level in HIGH_RISK else None,
         "unsigned": min((session.at for session in course.unsigned), default=None),
         "deviation": min((session.at for session in course.open_deviations), default=None),
         "unassigned": course.opened_at if course.open and course.therapist is None else None,
@@ -76,7 +77,8 @@ def _overdue(protocol: Protocol, course: Course, planned_end: dt.date | None, zo
     return min(gap, grace)
 
 
-def _blocked(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course: Course, zone: ZoneInfo) -> bool:
+def is_blocked(protocol: Protocol, bound: Mapping[str, tuple[Bound, ...]], course: Course, zone: ZoneInfo) -> bool:
+    """Whether the phase has had all its sessions, and hard rules refuse to leave it."""
     if course.state != course.phase or course.phase is None:
         return False
     phase = protocol.phase(course.phase)
@@ -184,8 +186,12 @@ def _improved(change: instruments.Change) -> bool:
 
 def _outcome_missing(course: Course, days: int, zone: ZoneInfo) -> dt.datetime | None:
     """When the oldest appointment without an outcome has had none for so many days. A session of its day is its outcome."""
-    waiting = (booking.scheduled_for for booking in course.bookings if not _has_outcome(course, booking, zone))
-    return _after(min(waiting, default=None), days)
+    return _after(min((booking.scheduled_for for booking in without_outcome(course, zone)), default=None), days)
+
+
+def without_outcome(course: Course, zone: ZoneInfo) -> tuple[Booking, ...]:
+    """The appointments, past or to come, of which nobody has recorded an outcome."""
+    return tuple(booking for booking in course.bookings if not _has_outcome(course, booking, zone))
 
 
 def _has_outcome(course: Course, booking: Booking, zone: ZoneInfo) -> bool:

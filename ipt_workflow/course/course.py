@@ -282,6 +282,19 @@ class Risk(DefaultText, frozen=True, kw_only=True, omit_defaults=True):
     seen: tuple[SeenRisk, ...] = ()
 
 
+class Discussion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The course was discussed in supervision, at the entry `seq`. The records of one meeting share its `meeting`."""
+
+    seq: int
+    at: dt.datetime
+    supervisor: str
+    supervisees: tuple[str, ...]
+    kind: str
+    minutes: int
+    meeting: str | None = None
+    next_on: dt.date | None = None
+
+
 class Ending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: dt.datetime
     recorded_at: dt.datetime
@@ -362,6 +375,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     rhythm: Rhythm = Rhythm()
     prescriber_reviewed: bool = False
     reviewed_at: dt.datetime | None = None
+    discussions: tuple[Discussion, ...] = ()  # in the order in which they were held
     ending: Ending | None = None
     adopted: Adopted | None = None
     held_before: HeldBefore | None = None  # None unless the client joined a group late
@@ -388,6 +402,14 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
     def begun_at(self) -> dt.datetime | None:
         """When the first session was from which weeks are counted, not regarding sessions before an adoption."""
         return min((session.at for session in self.sessions if session.begins_weeks), default=None)
+
+    @property
+    def undiscussed_since(self) -> dt.datetime | None:
+        """Since when nobody has discussed the course in supervision: the last time, or else its start. None unless it runs."""
+        if not self.open or self.phase is None:
+            return None
+        begun = self.started_at or self.opened_at
+        return max(begun, self.discussions[-1].at) if self.discussions else begun
 
     def session(self, seq: int) -> Session | None:
         return next((session for session in self.sessions if session.seq == seq), None)

@@ -101,6 +101,18 @@ def _record_rhythm(protocol: Protocol, course: Course, context: Context) -> dict
     return {"instrument": form, "week_of": first.isoformat(), "days": days}
 
 
+def _record_supervision(_protocol: Protocol, course: Course, context: Context) -> dict[str, Any]:
+    therapist = context.example_therapist or course.therapist or context.actor.person
+    return {
+        "supervisor": context.example_supervisor or "supervisor",
+        "supervisees": [therapist],
+        "kind": "individual",
+        "minutes": 50,
+        "discussed": "How the middle phase keeps to the problem area.",
+        "actions": ["Bring the tape of the next session."],
+    }
+
+
 def _pause(_protocol: Protocol, _course: Course, context: Context) -> dict[str, Any]:
     return {"planned_return": _day(context, 14)}
 
@@ -372,6 +384,7 @@ EXAMPLES: dict[str, Example] = {
     "withdraw_consent": _fixed({"scope": "sharing", "who": "client"}),
     "refer_on": _fixed({"target": "Dietician"}),
     "note": _fixed({"text": "Prefers mornings."}),
+    "record_supervision": _record_supervision,
     "transfer": _transfer,
     "change_protocol": _move,
     "migrate_protocol": _move,

@@ -223,6 +223,8 @@ TABLE: tuple[Trigger, ...] = (
        amended_with_supervisor=True, concerns_client=True),
     _t("refer_on", "Refers the client to somebody else as well.", ANY, CLINICIANS, payload=payloads.ReferOn, never_blocked=True, movable=True),
     _t("note", "Adds a note.", ANY, CLINICIANS, payload=payloads.Note, never_blocked=True, movable=True),
+    _t("record_supervision", "Records that the course was discussed in supervision.", ANY, CLINICIANS,
+       payload=payloads.RecordSupervision, never_blocked=True, movable=True),
     _t("transfer", "Gives the course to another therapist.", OPEN, CLINICIANS,
        payload=payloads.Transfer, reason_required=True, paperwork=False),
     _t("change_protocol", "Goes on under another protocol or version.", (REFERRED, "first"), CLINICIANS,

@@ -62,7 +62,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def document(self) -> Sealed | None:
-        return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
+        """The sealed document. Raises JournalBroken if somebody replaced it by bytes that are none."""
+        if self.sealed is None:
+            return None
+        try:
+            return msgspec.json.decode(self.sealed, type=Sealed)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JournalBroken("The sealed document is not that of an entry.") from error
 
 
 def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes, on_behalf_of: str | None = None) -> Entry:

@@ -347,7 +347,7 @@ class Decisions:
         if not concerned:
             return unit
         lapsed, events = list(unit.lapsed), list(unit.events)
-        for proposal in await self.clinic.read(stored_proposals.waiting_on, list(concerned)):
+        for proposal in await self.clinic.read(stored_proposals.undecided_on, list(concerned)):
             change = concerned[proposal.course_id]
             written = [entry.written for entry in change.entries]
             reason = lapses.lapse(

@@ -1,6 +1,6 @@
-"""The verbs about proposals: a command that waits until a supervisor cosigns or declines it."""
+"""The verbs about proposals: a command that waits until a supervisor cosigns it, declines it, or returns it for revision."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -24,9 +24,16 @@ from ipt_workflow.store.commits import single
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.proposals import EntrySince, LapseReason, StoredProposal
 from ipt_workflow.store.units import DecidedProposal, OtherCourseStale
+from ipt_workflow.values.types import Text
 
 NOT_SEEN = "There is no such proposal, or none that you may see."
 ANY_SUPERVISOR = Actor("-", "supervisor")  # a proposal is judged as if a supervisor had cosigned it
+
+
+class NewReturn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that returns a proposal for revision."""
+
+    comment: Text
 
 
 class Proposals:
@@ -173,12 +180,24 @@ class Proposals:
     async def decline(self, principal: Principal, proposal_id: str) -> ProposalView:
         """Closes a proposal without firing it."""
         proposal, stored = await self._to_decide(principal, proposal_id)
-        decided = DecidedProposal(id=proposal.id, by=principal.person, at=self.clinic.clock.now(), status="declined")
+        return await self._close(principal, proposal, stored, "declined")
+
+    async def send_back(self, principal: Principal, proposal_id: str, decode: Callable[[], NewReturn]) -> ProposalView:
+        """Returns a proposal to its proposer for revision, with a comment. It waits no longer, and keeps its command for them."""
+        proposal, stored = await self._to_decide(principal, proposal_id)
+        return await self._close(principal, proposal, stored, "returned", msgspec.json.encode(decode().comment))
+
+    async def _close(
+        self, principal: Principal, proposal: StoredProposal, stored: StoredCourse, status: str, comment: bytes | None = None
+    ) -> ProposalView:
+        """Raises ProposalDecided if the proposal no longer waits."""
+        at = self.clinic.clock.now()
+        decided = DecidedProposal(id=proposal.id, by=principal.person, at=at, status=status, comment=comment)
         if proposal.status != "waiting" or not await self.clinic.write(single.decide_proposal, decided):
-            found = await self._find(proposal_id)
+            found = await self._find(proposal.id)
             raise ProposalDecided(stored.course.version, found.status, found.reason)
-        await self.clinic.log(principal, "proposal", "declined", [stored])
-        return _view(await self._find(proposal_id))
+        await self.clinic.log(principal, "proposal", status, [stored])
+        return _view(await self._find(proposal.id))
 
     async def page(self, principal: Principal, status: str | None, after: str, limit: int) -> list[ProposalView]:
         """Proposals in the order they were made, on courses that the caller may see."""
@@ -194,7 +213,7 @@ class Proposals:
         await self.clinic.require(principal, "read proposals", [proposal.course_id])
         await self.clinic.log(principal, "read", f"proposal {proposal.id}", [stored])
         refusals: tuple[Refusal, ...] = ()
-        if proposal.body is not None:
+        if proposal.status == "waiting" and proposal.body is not None:
             command = msgspec.json.decode(proposal.body, type=Command)
             context = await self._context(proposal, stored, command, principal)
             answer = self.decisions.decide(stored, (command,), context)
@@ -204,7 +223,7 @@ class Proposals:
 
     async def _views(self, principal: Principal, found: list[StoredProposal]) -> list[ProposalView]:
         masked = await self.clinic.masked(principal, [each.course_id for each in found])
-        found = [msgspec.structs.replace(each, body=None) if each.course_id in masked else each for each in found]
+        found = [msgspec.structs.replace(each, body=None, comment=None) if each.course_id in masked else each for each in found]
         waiting = [proposal for proposal in found if proposal.status == "waiting"]
         oldest: dict[str, int] = {}
         for proposal in waiting:
@@ -265,6 +284,7 @@ def _view(proposal: StoredProposal, entries: Sequence[EntrySince] = ()) -> Propo
         decided_at=proposal.decided_at,
         entry_seq=proposal.entry_seq,
         reason=proposal.reason,
+        comment=msgspec.json.decode(proposal.comment) if proposal.comment else None,
         command=msgspec.json.decode(proposal.body) if proposal.body else None,
         since=tuple(since[-SINCE_MAX:]),
     )

@@ -155,6 +155,8 @@ class AccessFilters(msgspec.Struct, frozen=True, kw_only=True):
 
     reviewed: bool | None = None
     of: str | None = None
+    but: str | None = None  # who took it is somebody else
+    since: dt.datetime | None = None
 
 
 def page(connection: sa.Connection, organisation: str, filters: AccessFilters, after: str, limit: int) -> list[StoredAccess]:
@@ -162,6 +164,10 @@ def page(connection: sa.Connection, organisation: str, filters: AccessFilters, a
     statement = _select.where(access.c.organisation == organisation, access.c.id > after)
     if filters.reviewed is not None:
         statement = statement.where(review.c.access_id.is_not(None) if filters.reviewed else review.c.access_id.is_(None))
+    if filters.but is not None:
+        statement = statement.where(access.c.person != filters.but)
+    if filters.since is not None:
+        statement = statement.where(access.c.starts_at >= filters.since)
     if filters.of is not None:
         theirs = sa.select(course.c.client_id).where(course.c.organisation == organisation, course.c.therapist == filters.of)
         statement = statement.where(sa.or_(access.c.person == filters.of, access.c.client_id.in_(theirs)))

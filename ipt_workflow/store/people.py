@@ -93,6 +93,15 @@ def find(connection: sa.Connection, organisation: str, person: str) -> StoredPer
     return found[0] if found else None
 
 
+def names(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, str]:
+    """The names of those of these people who are known, by id."""
+    named = one_of(table.c.id, "ids", list(ids))[connection.dialect.name]
+    return {
+        row.id: row.name
+        for row in connection.execute(sa.select(table.c.id, table.c.name).where(table.c.organisation == organisation, named))
+    }
+
+
 def page(connection: sa.Connection, organisation: str, filters: PersonFilters, after: str, limit: int | None) -> list[StoredPerson]:
     """People after an id, in the order of their ids."""
     conditions = [table.c.organisation == organisation, table.c.id > after]

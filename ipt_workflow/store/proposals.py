@@ -12,12 +12,13 @@ from ipt_workflow.store import relations, structs
 from ipt_workflow.store.schema.tables import entry
 from ipt_workflow.store.schema.tables import proposal as table
 
-LapseReason = Literal["course_ended", "moved_on", "proposer"]
+LapseReason = Literal["course_ended", "moved_on", "proposer", "revised"]
 
 
 class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal. `body` is the command as JSON, None once the proposal is decided or has lapsed. `reason` says why it lapsed.
 
+    One that was returned keeps its body until its proposer proposes the revised command. `comment` says what to revise.
     `therapist` was the course's when it was made. Proposals from before cover have none: their proposers were the therapists.
     """
 
@@ -35,6 +36,7 @@ class StoredProposal(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: dt.datetime | None = None
     entry_seq: int | None = None
     reason: LapseReason | None = None
+    comment: bytes | None = None
 
 
 class EntrySince(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +54,17 @@ class EntrySince(msgspec.Struct, frozen=True, kw_only=True):
 _select = sa.select(*structs.columns(table, StoredProposal))
 
 
-def insert(connection: sa.Connection, organisation: str, proposal: StoredProposal) -> None:
-    connection.execute(sa.insert(table), structs.row_of(organisation, proposal))
+def insert(connection: sa.Connection, organisation: str, new: StoredProposal) -> None:
+    """Keeps a proposal. It takes the place of those that were returned to the same person, for the same trigger of the course."""
+    revised = sa.update(table).where(
+        table.c.organisation == organisation,
+        table.c.course_id == new.course_id,
+        table.c.trigger == new.trigger,
+        table.c.proposed_by == new.proposed_by,
+        table.c.status == "returned",
+    )
+    connection.execute(revised.values(status="lapsed", reason="revised", body=None))
+    connection.execute(sa.insert(table), structs.row_of(organisation, new))
 
 
 def page(
@@ -74,10 +85,16 @@ def find(connection: sa.Connection, organisation: str, proposal_id: str) -> Stor
     return structs.read_first(connection, statement, StoredProposal)
 
 
-def waiting_on(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[StoredProposal]:
-    """The proposals on these courses that nobody has decided."""
-    where = (table.c.organisation == organisation, table.c.status == "waiting", table.c.course_id.in_(course_ids))
+def undecided_on(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[StoredProposal]:
+    """The proposals on these courses that wait for a supervisor, or to be revised."""
+    where = (table.c.organisation == organisation, table.c.body.is_not(None), table.c.course_id.in_(course_ids))
     return structs.read_all(connection, _select.where(*where).order_by(table.c.id), StoredProposal)
+
+
+def of_proposer(connection: sa.Connection, organisation: str, person: str, limit: int) -> list[StoredProposal]:
+    """What a person proposed last, the newest first."""
+    where = (table.c.organisation == organisation, table.c.proposed_by == person)
+    return structs.read_all(connection, _select.where(*where).order_by(table.c.id.desc()).limit(limit), StoredProposal)
 
 
 def entries_since(connection: sa.Connection, organisation: str, versions: Mapping[str, int]) -> list[EntrySince]:

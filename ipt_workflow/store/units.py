@@ -66,7 +66,7 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 class DecidedProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposal that no longer waits. A lapsed one has a `reason`, and nobody who decided it."""
+    """A proposal that no longer waits. A lapsed one has a `reason`, and nobody who decided it. One that is returned has a `comment`."""
 
     id: str
     by: str | None
@@ -74,6 +74,7 @@ class DecidedProposal(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     entry_seq: int | None = None
     reason: LapseReason | None = None
+    comment: bytes | None = None
 
 
 class NewTherapyGroup(msgspec.Struct, frozen=True, kw_only=True):

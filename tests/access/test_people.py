@@ -8,6 +8,7 @@ import pytest
 from ipt_workflow.access import people
 from ipt_workflow.access.people import LEFT, NAMED_IN, NOT_IN_ROLE, STAFF_ROLES, UNKNOWN, Named, StaffMember
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.course.payloads.supervision import Supervisees
 from ipt_workflow.course.triggers import BY_NAME, Command
 from ipt_workflow.store.schema.tables.columns import ROLES
 from ipt_workflow.values.types import Person
@@ -17,11 +18,12 @@ LEFT_AT = dt.datetime(2026, 1, 5, 9, 0, tzinfo=dt.UTC)
 
 def test_every_field_of_a_command_that_holds_a_person_is_looked_at():
     found = {(row.name, field) for row in BY_NAME.values() for field in _persons(row.payload)}
-    assert found == set(NAMED_IN.items())
+    assert found == {(name, field) for name, fields in NAMED_IN.items() for field in fields}
 
 
 def _persons(payload):
-    return [field.encode_name for field in msgspec.structs.fields(payload) if field.type in {Person, Person | None}]
+    held = {Person, Person | None, Supervisees}
+    return [field.encode_name for field in msgspec.structs.fields(payload) if field.type in held]
 
 
 def test_people_have_every_role_but_those_of_systems():

@@ -90,7 +90,15 @@ COVER = {
     "client_told": True,
     "reason": "Annual leave",
 }
+SUPERVISION = {
+    "supervisor": "supervisor-1",
+    "supervisees": ["therapist-1"],
+    "kind": "individual",
+    "minutes": 50,
+    "courses": [{"course": "{course_id}", "actions": ["Bring a tape."]}],
+}
 RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
+LABEL = {"label": "Ms A."}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -125,6 +133,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
     ("GET", "/v1/courses/{course_id}"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/options"): Row(COURSE_READ),
+    ("GET", "/v1/courses/{course_id}/readers"): Row("200 404 200 200 403 404"),
     ("GET", "/v1/courses/{course_id}/transitions"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/transitions/{seq}"): Row(COURSE_READ),
     ("POST", "/v1/courses/{course_id}/transitions"): Row("201 404 201 403 403 404", NOTE),
@@ -134,6 +143,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/courses/{course_id}/restriction"): Row("403 404 200 200 403 200 404", needs="restriction"),
     ("PUT", "/v1/courses/{course_id}/restriction"): Row("403 404 200 403 403 200 404", RESTRICTION),
     ("DELETE", "/v1/courses/{course_id}/restriction"): Row("403 404 204 403 403 204 404", needs="restriction"),
+    ("GET", "/v1/courses/{course_id}/client-label"): Row(COURSE_READ, needs="label"),
+    ("PUT", "/v1/courses/{course_id}/client-label"): Row("200 404 200 403 200 404", LABEL),
+    ("DELETE", "/v1/courses/{course_id}/client-label"): Row("204 404 204 403 204 404", needs="label"),
     # A therapist arranges cover for their own courses: the other one is told so.
     ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
     ("GET", "/v1/cover"): Row("200 200 200 200 403 200"),
@@ -143,6 +155,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/proposals/{proposal_id}"): Row("200 404 200 200 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/cosign"): Row("403 404 201 403 403 404", needs="proposal"),
     ("POST", "/v1/proposals/{proposal_id}/decline"): Row("403 404 200 403 403 404", needs="proposal"),
+    ("POST", "/v1/proposals/{proposal_id}/return"): Row("403 404 200 403 403 404", {"comment": "Say why."}, "proposal"),
+    ("GET", "/v1/supervision"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/supervision/agenda"): Row("200 200 200 200 403 403"),
+    ("POST", "/v1/supervision"): Row("201 404 201 403 403 403", SUPERVISION),
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
     ("POST", "/v1/notices/{notice_id}/resolve"): Row("200 404 200 403 403 404", {"action": "retry"}, "notice"),
@@ -226,7 +242,7 @@ OF_NO_COURSE = (
     "/v1/systems",
     "/v1/courses/crisis-calls",
 )
-MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access")
+MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision")
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes
@@ -371,7 +387,15 @@ async def waiting(api: Api, ref: str) -> dict[str, str]:
     return {"notice_id": answer.json()["id"]}
 
 
-MADE = {"emergency": emergency, "masked": masked, "notice": waiting}
+async def label(api: Api, ref: str) -> dict[str, str]:
+    """A label of the client."""
+    course = (await api.post("/v1/courses/search", {"client_ref": ref})).json()["items"][0]["id"]
+    answer = await api.client.put(f"/v1/courses/{course}/client-label", json=LABEL, headers=api.headers("therapist"))
+    assert answer.status_code == 200, answer.text
+    return {}
+
+
+MADE = {"emergency": emergency, "label": label, "masked": masked, "notice": waiting}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:

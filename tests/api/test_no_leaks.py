@@ -33,6 +33,7 @@ THERAPY = (
     *["record_measure"] * 3, "complete", "open_followup",
 )  # fmt: skip
 SUPERVISION = (
+    "record_supervision",
     "attest_session",
     "acknowledge_deviation",
     "waive_sick_role",

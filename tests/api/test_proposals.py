@@ -11,7 +11,7 @@ from ipt_workflow.service.access.tokens import NewToken
 EXTEND = {"trigger": "extend_phase", "reason": "One more session is needed."}
 SHAPE = {
     "id", "course", "version", "trigger", "status", "proposed_by", "proposed_at", "decided_by", "decided_at", "entry_seq", "reason",
-    "command", "since",
+    "comment", "command", "since",
 }  # fmt: skip
 
 
@@ -118,6 +118,67 @@ def test_a_declined_proposal_is_over_and_fires_nothing(api):
         for again in (await cosign(api, proposal), await decline(api, proposal)):
             assert problem(again, 412, "stale-version")["version"] == 3
         assert await api.version(course) == 3
+
+    api(test)
+
+
+async def send_back(api, proposal: str, comment: str = "Say why.", role: str = "supervisor") -> httpx.Response:
+    return await api.post(f"/v1/proposals/{proposal}/return", {"comment": comment}, role)
+
+
+def test_a_returned_proposal_waits_for_its_proposer_and_keeps_its_command(api):
+    async def test(api):
+        course = await begun(api)
+        proposal = await proposed(api, course)
+        answer = await send_back(api, proposal, "Say what for.")
+        assert answer.status_code == 200, answer.text
+        shown = (await one(api, proposal, "therapist"))["proposal"]
+        assert shown == answer.json()
+        assert (shown["status"], shown["decided_by"], shown["comment"]) == ("returned", "supervisor-1", "Say what for.")
+        assert shown["command"] == EXTEND
+        for again in (await cosign(api, proposal), await decline(api, proposal), await send_back(api, proposal)):
+            assert "returned already" in problem(again, 412, "stale-version")["detail"]
+        assert await waiting(api) == []
+        assert (await api.get("/v1/audit?kind=proposal", "auditor")).json()["items"][-1]["action"] == "returned"
+
+    api(test)
+
+
+def test_what_is_proposed_anew_takes_the_place_of_what_was_returned(api):
+    async def test(api):
+        course = await begun(api)
+        first = await proposed(api, course)
+        await send_back(api, first)
+        other = await proposed(api, await begun(api, "EHR-2"))
+        await send_back(api, other)
+        second = await proposed(api, course)
+        old = (await one(api, first))["proposal"]
+        assert (old["status"], old["reason"], old["command"], old["comment"]) == ("lapsed", "revised", None, "Say why.")
+        assert (await one(api, other))["proposal"]["status"] == "returned"
+        assert (await cosign(api, second)).status_code == 201
+
+    api(test)
+
+
+def test_what_was_returned_lapses_with_the_course(api):
+    async def test(api):
+        course = await begun(api)
+        proposal = await proposed(api, course)
+        await send_back(api, proposal)
+        await api.walk(course, "end_early")
+        lapsed = (await one(api, proposal))["proposal"]
+        assert (lapsed["status"], lapsed["reason"], lapsed["command"]) == ("lapsed", "course_ended", None)
+        assert lapsed["decided_by"] == "supervisor-1"  # who returned it stays known
+
+    api(test)
+
+
+def test_a_proposal_is_returned_with_a_comment_and_by_a_supervisor_who_is_not_its_proposer(api):
+    async def test(api):
+        proposal = await proposed(api, await begun(api))
+        assert (await api.post(f"/v1/proposals/{proposal}/return", {}, "supervisor")).status_code == 422
+        problem(await send_back(api, proposal, role="therapist"), 403, "forbidden")
+        assert await waiting(api) == [proposal]
 
     api(test)
 

@@ -101,14 +101,16 @@ def test_only_what_is_never_blocked_needs_no_version(api):
     async def test(api):
         rows = (await api.get("/v1/triggers")).json()["items"]
         course = (await api.open())["id"]
+        named = {"record_supervision": {"supervisor": "supervisor-1", "supervisees": ["therapist-1"]}}  # people of this clinic
         for row in sorted(rows, key=lambda row: row["trigger"] == "end_early"):
             role = "therapist" if "therapist" in row["roles"] else "supervisor"
             body = {"trigger": row["trigger"], "data": row["data_schema"]["examples"][0], "reason": "Agreed."}
+            body["data"] |= named.get(row["trigger"], {})
             answer = await api.post(f"/v1/courses/{course}/transitions", body, role)
             assert answer.status_code == (201 if row["never_blocked"] else 428), (row["trigger"], answer.text)
         free = {row["trigger"] for row in rows if row["never_blocked"]}
         assert free == {"record_contact", "record_measure", "raise_risk", "review_risk", "note", "refer_on", "end_early",
-                        "record_consent", "withdraw_consent"}  # fmt: skip
+                        "record_consent", "withdraw_consent", "record_supervision"}  # fmt: skip
         assert [entry["trigger"] for entry in await entries(api, course)][-1] == "end_early"
 
     api(test)

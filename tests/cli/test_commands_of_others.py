@@ -32,6 +32,7 @@ NOT_THERE = {  # what names something of ours: to others it never was
     "proposal show": "{proposal_id}",
     "proposal cosign": "{proposal_id} --as supervisor-1",
     "proposal decline": "{proposal_id} --as supervisor-1",
+    "proposal return": "{proposal_id} Why? --as supervisor-1",
     "group show": "{group_id}",
     "group join": f"{{group_id}} {{other_id}} {THERAPIST}",
     "group leave": f"{{group_id}} {{course_id}} --reason moved {THERAPIST}",

@@ -35,6 +35,7 @@ from ipt_workflow.course.effects.sessions import (
     record_session,
     signed,
 )
+from ipt_workflow.course.effects.supervision import record_supervision
 from ipt_workflow.course.facts import Fact
 from ipt_workflow.course.triggers import BEGIN_PREFIX
 
@@ -118,6 +119,7 @@ APPLIERS: dict[str, Callable[[Course, Fact], Course]] = {
     "record_consent": record_consent,
     "withdraw_consent": withdraw_consent,
     "refer_on": _set(referred_on=True),
+    "record_supervision": record_supervision,
     "transfer": transfer,
     "change_protocol": lambda course, fact: repinned(course, fact.data),
     "migrate_protocol": lambda course, fact: repinned(course, fact.data),

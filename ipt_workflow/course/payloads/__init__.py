@@ -64,6 +64,7 @@ from ipt_workflow.course.payloads.sessions import (
     RecordSession,
     SignSession,
 )
+from ipt_workflow.course.payloads.supervision import RecordSupervision
 
 __all__ = [
     "AcceptFormulation",
@@ -110,6 +111,7 @@ __all__ = [
     "RecordReview",
     "RecordRhythm",
     "RecordSession",
+    "RecordSupervision",
     "RecordTimeline",
     "Refer",
     "ReferOn",

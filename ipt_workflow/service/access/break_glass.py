@@ -134,8 +134,19 @@ class EmergencyAccesses:
         of = principal.person if principal.role == "therapist" else None
         found = await self.clinic.read(stored.page, AccessFilters(reviewed=reviewed, of=of), after, limit)
         views = await self._views(principal, found)
-        await self.clinic.log(principal, "read", "emergency accesses", [each for view in views for each in view.courses])
+        await self._log(principal, views)
         return views
+
+    async def to_clients_of(self, principal: Principal, since: dt.datetime, limit: int) -> list[EmergencyAccessView]:
+        """Accesses of others to courses of a therapist, started since a moment. If there are none, nothing is recorded."""
+        filters = AccessFilters(of=principal.person, but=principal.person, since=since)
+        views = await self._views(principal, await self.clinic.read(stored.page, filters, "", limit))
+        if views:
+            await self._log(principal, views)
+        return views
+
+    async def _log(self, principal: Principal, views: Sequence[EmergencyAccessView]) -> None:
+        await self.clinic.log(principal, "read", "emergency accesses", [each for view in views for each in view.courses])
 
     async def one(self, principal: Principal, access_id: str) -> EmergencyAccessView:
         access = await self._visible(principal, access_id)

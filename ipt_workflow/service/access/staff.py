@@ -31,12 +31,10 @@ class Staff:
         if faults := await self.faults(principal, named):
             raise CommandInvalid(faults)
 
-    async def examples(self, course: Course, *, supervised: bool) -> dict[str, str | None]:
+    async def examples(self, course: Course) -> dict[str, str | None]:
         """People whom the examples of a course's commands may name, as fields of a Context."""
         own = course.therapist if course.therapist and not await self.unassigned_since(course) else None
         therapist = own or await self._first("therapist")
-        if not supervised:
-            return {"example_therapist": therapist}
         known = await self.clinic.read(stored.find, therapist) if therapist else None
         theirs = [each for each in known.supervisors if await self._acts_as(each, "supervisor")] if known else []
         supervisor = theirs[0] if theirs else await self._first("supervisor", therapist)

@@ -47,7 +47,8 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     """A proposal. `version` is the course's when it was made.
 
     While it waits, `since` lists what has been recorded on the course since then: the latest entries, at most SINCE_MAX.
-    `status` is waiting, cosigned, declined or lapsed; `reason` says why it lapsed.
+    `status` is waiting, returned, cosigned, declined or lapsed; `reason` says why it lapsed. `comment` is of the supervisor who returned
+    it for revision: its proposer proposes the command again, and then it lapses.
     """
 
     id: str
@@ -61,6 +62,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: dt.datetime | None
     entry_seq: int | None
     reason: LapseReason | None
+    comment: str | None
     command: dict[str, Any] | None
     since: tuple[EntrySince, ...]
 

@@ -145,21 +145,18 @@ def _decide_proposals(connection: sa.Connection, unit: Unit) -> None:
 
 
 def decide_proposal(connection: sa.Connection, organisation: str, decided: DecidedProposal) -> bool:
-    """Decides a proposal and empties its body. Returns False if it was decided already."""
-    table = tables.proposal
-    changed = connection.execute(
-        sa.update(table)
-        .where(table.c.organisation == organisation, table.c.id == decided.id, table.c.status == "waiting")
-        .values(
-            status=decided.status,
-            decided_by=decided.by,
-            decided_at=decided.at,
-            entry_seq=decided.entry_seq,
-            reason=decided.reason,
-            body=None,
-        )
+    """Decides a proposal and empties its body, unless it is returned. Returns False if it was decided already.
+
+    One that was returned can still lapse. Who returned it stays known.
+    """
+    table, undecided = tables.proposal, ("waiting", "returned") if decided.status == "lapsed" else ("waiting",)
+    statement = sa.update(table).where(
+        table.c.organisation == organisation, table.c.id == decided.id, table.c.status.in_(undecided)
     )
-    return bool(changed.rowcount == 1)
+    values = {"status": decided.status, "decided_at": decided.at, "entry_seq": decided.entry_seq, "reason": decided.reason}
+    values |= {"comment": decided.comment} if decided.status == "returned" else {"body": None}
+    values |= {"decided_by": decided.by} if decided.by else {}
+    return bool(connection.execute(statement.values(values)).rowcount == 1)
 
 
 _insert_client = sa.insert(tables.client)

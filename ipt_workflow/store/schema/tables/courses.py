@@ -1,10 +1,11 @@
-"""Protocols, clients, courses, and proposals about courses."""
+"""Protocols, clients and their labels, courses, and proposals about courses."""
 
 import datetime as dt
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from ipt_workflow.protocols.definition import ENDED
 from ipt_workflow.store.schema.tables.columns import ROLES, one_of
 
 ATTENTION = (
@@ -34,6 +35,15 @@ def _attention_index(kind: str) -> sa.Index:
     return sa.Index(f"ix_course_{kind}", "organisation", f"{kind}_from", "id", sqlite_where=some, postgresql_where=some)
 
 
+# A literal, so that the databases see that a statement asks for what the indexes hold.
+OPEN = f"state NOT IN ({', '.join(repr(state) for state in ENDED)})"
+
+
+def _open_index(name: str, *columns: str) -> sa.Index:
+    """An index of only the courses that have not ended."""
+    return sa.Index(name, "organisation", *columns, sqlite_where=sa.text(OPEN), postgresql_where=sa.text(OPEN))
+
+
 class ProtocolRow(SQLModel, table=True):
     """A protocol's definition as it was first loaded, so that an edited file never changes a running course."""
 
@@ -59,6 +69,18 @@ class ClientRow(SQLModel, table=True):
     created_at: dt.datetime
 
 
+class ClientLabelRow(SQLModel, table=True):
+    """What the clinic calls a client beside their reference: a JSON document. An erasure empties `sealed`, as taking the label away does."""
+
+    __tablename__ = "client_label"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    client_id: str = Field(primary_key=True, max_length=36)
+    sealed: bytes | None = None
+    given_by: str = Field(max_length=128)
+    given_at: dt.datetime
+
+
 class CourseRow(SQLModel, table=True):
     """The cache of a course's fold. `snapshot` holds the whole fold; the other columns are for filters.
 
@@ -80,6 +102,8 @@ class CourseRow(SQLModel, table=True):
         sa.Index("ix_course_phase", "organisation", "phase", "id"),
         sa.Index("ix_course_protocol", "organisation", "protocol", "id"),
         sa.Index("ix_course_client", "organisation", "client_id", "id"),
+        _open_index("ix_course_open", "id"),
+        _open_index("ix_course_open_therapist", "therapist", "id"),
         *(_attention_index(kind) for kind in ATTENTION),
     )
 
@@ -117,18 +141,22 @@ class CourseRow(SQLModel, table=True):
 
 
 class ProposalRow(SQLModel, table=True):
-    """A command that waits for a supervisor. `body` is emptied when it no longer waits; a co-signed command is in its entry."""
+    """A command that waits for a supervisor, or for its proposer to revise it. `body` is emptied when it does so no longer.
+
+    A co-signed command is in its entry. `comment` is a supervisor's, who returned it.
+    """
 
     __tablename__ = "proposal"
     __table_args__ = (
         sa.Index("ix_proposal_status", "organisation", "status", "id"),
         sa.Index(
-            "ix_proposal_waiting",
+            "ix_proposal_undecided",
             "organisation",
             "course_id",
-            sqlite_where=sa.text("status = 'waiting'"),
-            postgresql_where=sa.text("status = 'waiting'"),
+            sqlite_where=sa.text("body IS NOT NULL"),
+            postgresql_where=sa.text("body IS NOT NULL"),
         ),
+        sa.Index("ix_proposal_proposer", "organisation", "proposed_by", "id"),
     )
 
     organisation: str = Field(primary_key=True, max_length=64)
@@ -141,14 +169,16 @@ class ProposalRow(SQLModel, table=True):
     proposed_role: str = Field(sa_type=one_of("proposal_role", ROLES))
     proposed_at: dt.datetime
     therapist: str | None = Field(default=None, max_length=128)  # of the course when it was made
-    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "cosigned", "declined", "lapsed")))
+    status: str = Field(sa_type=one_of("proposal_status", ("waiting", "returned", "cosigned", "declined", "lapsed")))
     decided_by: str | None = Field(default=None, max_length=128)
     decided_at: dt.datetime | None = None
     entry_seq: int | None = None
-    reason: str | None = Field(default=None, sa_type=one_of("proposal_reason", ("course_ended", "moved_on", "proposer")))
+    reason: str | None = Field(default=None, sa_type=one_of("proposal_reason", ("course_ended", "moved_on", "proposer", "revised")))
+    comment: bytes | None = None
 
 
 protocol = ProtocolRow.__table__  # type: ignore[attr-defined]
 client = ClientRow.__table__  # type: ignore[attr-defined]
+client_label = ClientLabelRow.__table__  # type: ignore[attr-defined]
 course = CourseRow.__table__  # type: ignore[attr-defined]
 proposal = ProposalRow.__table__  # type: ignore[attr-defined]
