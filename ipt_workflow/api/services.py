@@ -35,6 +35,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.day import TherapistDay
+from ipt_workflow.service.deeds import Deeds
 from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
@@ -72,6 +73,7 @@ class Services:
         self.supervisors_desk = SupervisorsDesk(clinic)
         self.client_labels = ClientLabels(clinic)
         self.reads = CourseReads(clinic)
+        self.deeds = Deeds(clinic)
         self.session_notes = SessionNotes(clinic)
         self.overviews = Overviews(clinic)
         self.registry = Registry(clinic)

@@ -9,11 +9,20 @@ from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, sign_in, start
 from ipt_workflow.web.admin import handlers as admin
+from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
 from ipt_workflow.web.visitors import Visitor
 
 FORM_BYTES_MAX = 65_536
+SIGNED_IN = (
+    *start.HANDLERS,
+    *passkeys.HANDLERS,
+    *launch.HANDLERS,
+    *opening.HANDLERS,
+    *deeds.HANDLERS,
+    *admin.HANDLERS,
+)
 
 
 def application(settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> Application:
@@ -25,7 +34,7 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     """The pages of those who are signed in, those that are open to all, and what no browser sends."""
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
-        _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *admin.HANDLERS), [*forms, Visitor()]),
+        _router(SIGNED_IN, [*forms, Visitor()]),
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),
     )

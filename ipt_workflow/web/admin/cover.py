@@ -41,7 +41,9 @@ def _new() -> Sheet:
             asked("client_told", "tick", _("The clients know")),
             asked("reason", "area", _("Reason"), _("Such as annual leave. Nothing about a client."), required=True),
         ),
-        intro=_("It is for all courses of the therapist, who keeps sight of them. More than 21 days without a break take a supervisor."),
+        intro=_(
+            "It is for all courses of the therapist, who keeps sight of them. More than 21 days without a break take a supervisor."
+        ),
     )
 
 
@@ -50,7 +52,15 @@ async def covers(request: PageRequest) -> Response[bytes]:
     """Cover that is planned or in force, as far as the visitor sees it."""
     found = await services_of(request).covers.page(principal_of(request), request.query_params.get("after", ""), PAGE + 1)
     shown, more = page_of(found)
-    return page(request, "admin/cover.html", covers=shown, more=more, back=_back(request), principal=principal_of(request), others=FOR_OTHERS)
+    return page(
+        request,
+        "admin/cover.html",
+        covers=shown,
+        more=more,
+        back=_back(request),
+        principal=principal_of(request),
+        others=FOR_OTHERS,
+    )
 
 
 def _back(request: PageRequest) -> tuple[str, str]:

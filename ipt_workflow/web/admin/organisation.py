@@ -49,9 +49,26 @@ def _own() -> Sheet:
         cleared={"zone": None},
         fields=(
             asked("title", "text", _("Name"), required=True),
-            asked("zone", "text", _("Time zone"), _("Such as Europe/Berlin. It decides which day it is. Left empty, it is that of the service.")),
-            asked("supervision", "radios", _("Courses that supervisors see"), required=True, options=[(code, _(text)) for code, text in SUPERVISION.items()]),
-            asked("auditor_text", "radios", _("When auditors read what was written about clients"), required=True, options=[(code, _(text)) for code, text in AUDITOR_TEXT.items()]),
+            asked(
+                "zone",
+                "text",
+                _("Time zone"),
+                _("Such as Europe/Berlin. It decides which day it is. Left empty, it is that of the service."),
+            ),
+            asked(
+                "supervision",
+                "radios",
+                _("Courses that supervisors see"),
+                required=True,
+                options=[(code, _(text)) for code, text in SUPERVISION.items()],
+            ),
+            asked(
+                "auditor_text",
+                "radios",
+                _("When auditors read what was written about clients"),
+                required=True,
+                options=[(code, _(text)) for code, text in AUDITOR_TEXT.items()],
+            ),
         ),
         intro=_("Every change is recorded, and counts from the next request on."),
     )

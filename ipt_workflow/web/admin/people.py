@@ -70,7 +70,12 @@ def _new() -> Sheet:
         action=f"{ALL}/new",
         button=_("Add"),
         back=(ALL, _("People")),
-        fields=(asked("id", "text", _("Id"), _("By which they are known for good. It is never given to another person."), required=True), *_fields()),
+        fields=(
+            asked(
+                "id", "text", _("Id"), _("By which they are known for good. It is never given to another person."), required=True
+            ),
+            *_fields(),
+        ),
     )
 
 
@@ -128,7 +133,9 @@ async def person(request: PageRequest, person_id: FromPath[str]) -> Response[byt
 async def _person(request: PageRequest, found: PersonView, link: str = "") -> Response[bytes]:
     clinic = services_of(request).clinic
     known = await enrolment_in(request, clinic).of(principal_of(request), found.id) if found.status == "active" else None
-    return page(request, "admin/person.html", person=found, place=_place(found.id), known=known, link=link, fresh=confirmed(request))
+    return page(
+        request, "admin/person.html", person=found, place=_place(found.id), known=known, link=link, fresh=confirmed(request)
+    )
 
 
 @get(f"{ALL}/{{person_id:str}}/change", include_in_schema=False)

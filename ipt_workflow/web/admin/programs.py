@@ -154,7 +154,9 @@ def _change_system(system_id: str) -> Sheet:
         back=(SYSTEMS, _("Systems")),
         fresh=True,
         fields=(asked("name", "text", _("Name"), required=True), _scopes(), *_key_fields()),
-        intro=_("Its access tokens end, so that it asks for a new one. New keys replace the old ones; left empty, the old ones stay."),
+        intro=_(
+            "Its access tokens end, so that it asks for a new one. New keys replace the old ones; left empty, the old ones stay."
+        ),
         template="admin/system.html",
     )
 

@@ -80,7 +80,13 @@ def _settings() -> tuple[FormField, ...]:
     return (
         asked("names_persons", "tick", _("It names the persons who act as they are known here")),
         asked("all_visits", "tick", _("Each of its visits is a session, whatever kind it names")),
-        asked("other_visits", "radios", _("Visits of other kinds"), required=True, options=[(code, _(text)) for code, text in OTHERS.items()]),
+        asked(
+            "other_visits",
+            "radios",
+            _("Visits of other kinds"),
+            required=True,
+            options=[(code, _(text)) for code, text in OTHERS.items()],
+        ),
     )
 
 

@@ -158,7 +158,9 @@ async def subscriptions(request: PageRequest) -> Response[bytes]:
     principal, services = principal_of(request), services_of(request)
     shown, more = page_of(await services.subscriptions.page(principal, request.query_params.get("after", ""), PAGE + 1))
     counts = await services.deliveries.unfinished(principal)
-    return page(request, "admin/subscriptions.html", subscriptions=shown, more=more, counts=counts, statuses=STATUSES, reasons=REASONS)
+    return page(
+        request, "admin/subscriptions.html", subscriptions=shown, more=more, counts=counts, statuses=STATUSES, reasons=REASONS
+    )
 
 
 @get(f"{ALL}/new", include_in_schema=False)
@@ -194,7 +196,13 @@ async def subscription(request: PageRequest, subscription_id: FromPath[str]) -> 
     after = int(query["after"]) if query.get("after", "").isdecimal() and len(query["after"]) < 16 else 0
     listed = await services.deliveries.page(principal, subscription_id, status=status, after=after, limit=PAGE + 1)
     shown, more = page_of(listed)
-    known: dict[str, Any] = {"statuses": STATUSES, "reasons": REASONS, "delivered": DELIVERED, "problems": PROBLEMS, "scopes": SCOPES}
+    known: dict[str, Any] = {
+        "statuses": STATUSES,
+        "reasons": REASONS,
+        "delivered": DELIVERED,
+        "problems": PROBLEMS,
+        "scopes": SCOPES,
+    }
     return page(request, "admin/subscription.html", subscription=found, deliveries=shown, more=more, status_shown=status, **known)
 
 
