@@ -122,7 +122,7 @@ def _events(frame: _Frame, events: Sequence[Mark]) -> Iterator[str]:
 def _readings(frame: _Frame, whole: Sequence[ScoreView], ended_at: dt.datetime | None) -> Iterator[str]:
     points = [(frame.x(each.at), frame.up.place(each.total or 0)) for each in whole]
     yield path("trace", points)
-    labelled = -APART
+    labelled = float(-APART)
     for each, (x, y) in zip(whole, points, strict=True):
         after = ended_at is not None and each.at > ended_at
         yield dot("dot dot--after" if after else "dot", x, y)
