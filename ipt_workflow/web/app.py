@@ -10,6 +10,9 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.web import day, failures, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
 from ipt_workflow.web.course import deeds, opening, overview, papers, session
+from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, sign_in, start
+from ipt_workflow.web.admin import handlers as admin
+from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
@@ -24,6 +27,12 @@ SIGNED_IN = (
     *(search, clients, rules, exports, verifications, entries),
 )
 OPEN = (sign_in, local_sign_in, launch, patterns)  # with OPEN_HANDLERS, which answer everybody
+    *start.HANDLERS,
+    *passkeys.HANDLERS,
+    *launch.HANDLERS,
+    *opening.HANDLERS,
+    *deeds.HANDLERS,
+    *admin.HANDLERS,
 
 
 def application(settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> Application:
@@ -48,6 +57,7 @@ def routers(settings: Settings) -> tuple[Router, ...]:
         [*forms, Visitor()],
         (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *day.HANDLERS),
         [*forms, Visitor()],
+        _router(SIGNED_IN, [*forms, Visitor()]),
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router(tuple(each for module in SIGNED_IN for each in module.HANDLERS), [*forms, Visitor()]),
         _router(tuple(each for module in OPEN for each in module.OPEN_HANDLERS), [*forms, OpenToAll()]),

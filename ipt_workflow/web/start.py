@@ -11,6 +11,7 @@ from ipt_workflow.errors import CommandInvalid, SignInRefused
 from ipt_workflow.service.access.people import NewPreferences
 from ipt_workflow.service.access.sessions import acting
 from ipt_workflow.web import sign_in
+from ipt_workflow.web.admin import organisation
 from ipt_workflow.web.audit.search import open_search as audit_start
 from ipt_workflow.web.language import NAMES, _, noted
 from ipt_workflow.web.language import chosen as chosen_language
@@ -22,6 +23,7 @@ BY_EHR = noted("A session that an EHR began is confirmed there. Sign in to the E
 
 
 BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {"auditor": audit_start}
+BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {"admin": organisation.start}
 
 
 @get("/", include_in_schema=False)
