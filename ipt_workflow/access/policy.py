@@ -16,9 +16,11 @@ from ipt_workflow.errors import Forbidden
 QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read courses": ("therapist", "supervisor", "auditor", "ehr"),
     "search courses by client": ("therapist", "supervisor", "auditor", "ehr"),
+    "read who saw a course": ("therapist", "supervisor", "auditor"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
     "label a client": ("therapist", "supervisor", "ehr"),
+    "keep drafts": ("therapist", "supervisor"),
     "take a crisis call": ("therapist", "supervisor"),
     "take emergency access": ("therapist", "supervisor"),
     "read emergency access": ("therapist", "supervisor", "auditor"),

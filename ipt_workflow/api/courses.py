@@ -28,6 +28,7 @@ from ipt_workflow.course.attention import KINDS
 from ipt_workflow.service.views import Committed, CourseDetails, CourseView, EntryView, Options
 from ipt_workflow.service.writes import CrisisCall, Opening
 from ipt_workflow.store.courses import Filters
+from ipt_workflow.store.readers import CourseLook
 
 ATTENTION = tuple(KINDS)
 
@@ -68,6 +69,12 @@ class OpenedTogether(msgspec.Struct, frozen=True):
 
     entries: tuple[EntryView, ...]
     course: CourseView | msgspec.UnsetType = msgspec.UNSET
+
+
+class CourseReaders(msgspec.Struct, frozen=True):
+    """Who has read a course, the last one first. One person is listed once for each role and basis."""
+
+    items: list[CourseLook]
 
 
 class CallEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,4 +195,10 @@ async def options(request: ApiRequest, course_id: FromPath[str], at: FromQuery[s
     return Response(found, headers={"ETag": f'"{found.version}"'})
 
 
-HANDLERS = (open_course, take_crisis_call, caseload, search, course, options)
+@get("/v1/courses/{course_id:str}/readers", summary="Who saw a course", tags=["courses"])
+async def readers(request: ApiRequest, course_id: FromPath[str]) -> CourseReaders:
+    """Who has read the course in the last 30 days: why they might, how often, and when last."""
+    return CourseReaders(await services_of(request).overviews.looks(principal_of(request), course_id))
+
+
+HANDLERS = (open_course, take_crisis_call, caseload, search, course, options, readers)

@@ -39,6 +39,7 @@ NEEDS: dict[tuple[str, str], str] = {  # `{kind}` and `{member}` are those of th
     ("POST", "/v1/courses/search"): "*.s",
     ("GET", "/v1/courses/{course_id}"): "*.r",
     ("GET", "/v1/courses/{course_id}/options"): "*.r",
+    ("GET", "/v1/courses/{course_id}/readers"): "AuditEvent.r",
     ("GET", "/v1/courses/{course_id}/snapshot"): "*.r",
     ("GET", "/v1/courses/{course_id}/transitions"): "*.r",
     ("GET", "/v1/courses/{course_id}/transitions/{seq}"): "*.r",

@@ -32,13 +32,16 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.day import TherapistDay
+from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.organisations import Organisations
+from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.registry import Registry
+from ipt_workflow.service.session_notes import SessionNotes
 from ipt_workflow.service.supervision.agenda import Agenda
 from ipt_workflow.service.supervision.day import SupervisorsDesk
 from ipt_workflow.service.supervision.meetings import Meetings
@@ -52,6 +55,7 @@ class Services:
         self.clinic = clinic
         self.organisations = Organisations(clinic, clinics)
         self.courses = Courses(clinic)
+        self.drafts = Drafts(clinic)
         self.proposals = Proposals(clinic)
         self.emergencies = EmergencyAccesses(clinic)
         self.unmaskings = Unmaskings(clinic)
@@ -65,6 +69,8 @@ class Services:
         self.reads = CourseReads(clinic)
         self.registry = Registry(clinic)
         self.day = TherapistDay(clinic)
+        self.session_notes = SessionNotes(clinic)
+        self.overviews = Overviews(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)

@@ -12,6 +12,7 @@ from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import MOVES
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal import Entry
+from ipt_workflow.machine import Option
 from ipt_workflow.service import views
 from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic, new_id
@@ -77,21 +78,28 @@ class CourseReads:
                 [Fault("at", f"lies before the course was opened; choose {course.opened_at.isoformat()} or later")]
             )
         other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
+        items = await self.judged(principal, stored, await self.clinic.entries(course_id), other, at)
+        await self.clinic.log(principal, "read", "options", [stored])
+        return Options(version=course.version, items=items)
+
+    async def judged(
+        self, principal: Principal, stored: StoredCourse, entries: Sequence[Entry], other: str | None, at: dt.datetime | None = None
+    ) -> tuple[Option, ...]:
+        """The triggers that the caller may fire on a course that was read for them. `other` is the client's other open course."""
+        course = stored.course
         now = max(self.clinic.clock.now(), course.last_recorded_at)
         machine = self.clinic.machine_of(course)
         named = await self.staff.examples(course)
         outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
         context = self.clinic.with_history(
-            self.clinic.context(principal, max(now, at) if at else now, **outside),
-            (await self.clinic.entries(course_id))[: course.version],
+            self.clinic.context(principal, max(now, at) if at else now, **outside), entries[: course.version]
         )
-        items = machine.options(course, lambda name: self._context_of(stored, name, context), at)
+        items = machine.options(course, lambda name: self.context_of(stored, name, context), at)
         if stored.relation and (allowed := stored.relation.writes) is not None:
-            items = tuple(each for each in items if each.trigger in allowed)
-        await self.clinic.log(principal, "read", "options", [stored])
-        return Options(version=course.version, items=items)
+            return tuple(each for each in items if each.trigger in allowed)
+        return items
 
-    def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
+    def context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
         """The context of one trigger's example. The example names a new client, and another protocol if there is one."""
         protocol = self.clinic.machine_of(stored.course).protocol
         if name == "relink_client":

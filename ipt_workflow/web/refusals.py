@@ -9,6 +9,7 @@ from msgspec import UNSET
 from ipt_workflow import groups
 from ipt_workflow.course.rules.messages import MESSAGES
 from ipt_workflow.errors import Parameter, Refusal
+from ipt_workflow.web.forms.labels import word_of
 from ipt_workflow.web.language import _, day, gettext, moment, number, reader
 from ipt_workflow.web.refusal_sentences import SENTENCES
 
@@ -43,9 +44,12 @@ def _moment(value: str) -> str | None:
 
 
 def _code(value: str) -> str:
-    """A code as its words, which are a message of their own: `role_dispute` is `role dispute`."""
-    plain = value.replace("_", " ")
-    return gettext(plain) if plain else plain
+    """A code in the words that the forms have for it, within a sentence. A text that is no code stays as it is."""
+    named = word_of(value)
+    if named is None:
+        return value.replace("_", " ")
+    text = gettext(named)
+    return text[0].lower() + text[1:] if reader().language == "en" and not text[:2].isupper() else text
 
 
 def every_text() -> Iterator[str]:

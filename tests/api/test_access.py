@@ -133,6 +133,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
     ("GET", "/v1/courses/{course_id}"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/options"): Row(COURSE_READ),
+    ("GET", "/v1/courses/{course_id}/readers"): Row("200 404 200 200 403 404"),
     ("GET", "/v1/courses/{course_id}/transitions"): Row(COURSE_READ),
     ("GET", "/v1/courses/{course_id}/transitions/{seq}"): Row(COURSE_READ),
     ("POST", "/v1/courses/{course_id}/transitions"): Row("201 404 201 403 403 404", NOTE),

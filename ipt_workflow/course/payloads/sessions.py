@@ -39,6 +39,7 @@ class SignSession(Payload, frozen=True, kw_only=True):
     focus: Code | None = None
     techniques: Codes = ()
     summary: Text | None = None
+    mood_link: Text | None = None  # how the week's events and the mood went together
 
 
 class AttestSession(Payload, frozen=True, kw_only=True):

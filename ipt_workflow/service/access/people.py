@@ -14,7 +14,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.settings import is_zone
 from ipt_workflow.service.access.staff import Staff
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import access, covers, credentials, emergencies, tokens
+from ipt_workflow.store import access, covers, credentials, drafts, emergencies, tokens
 from ipt_workflow.store import people as stored
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.people import PersonFilters, PersonUpdate, StoredPerson
@@ -27,6 +27,7 @@ ENDS: dict[str, Callable[[Connection, str, str, Sequence[str], dt.datetime], int
     "emergency accesses": emergencies.end_of,
     "sessions": access.end_roles,
     "passkeys": credentials.end_roles,
+    "drafts": drafts.end_of,
 }
 EVERY_ROLE = (*people.STAFF_ROLES, "ehr", "operator")
 NO_PERSON = "There is no such person. `ipt-workflow person list` shows those that exist."

@@ -12,6 +12,7 @@ REVISION = "alembic_version"
 NEVER_CHANGED = {*guards.APPEND_ONLY, "protocol"}
 EMPTIED = {
     "delivery",
+    "draft",
     "idempotency",
     "one_time",
     "outbox",

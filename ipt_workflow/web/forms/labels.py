@@ -77,3 +77,8 @@ def every_text() -> Iterator[str]:
             yield from (field.label, field.hint, field.one, field.add)
     for codes in labels.options.values():
         yield from codes.values()
+
+
+def word_of(code: str) -> str | None:
+    """The words of a code, whichever list names it. None if none does."""
+    return next((codes[code] for codes in _labels().options.values() if code in codes), None)

@@ -54,6 +54,7 @@ from ipt_workflow.store.schema.tables.deliveries import (
     subscription,
     subscription_key,
 )
+from ipt_workflow.store.schema.tables.drafts import DraftRow, draft
 from ipt_workflow.store.schema.tables.emergencies import (
     EMERGENCY_CODES,
     VERDICTS,
@@ -158,6 +159,7 @@ __all__ = [
     "CoverCourseRow",
     "CoverRow",
     "DeliveryRow",
+    "DraftRow",
     "EmergencyAccessRow",
     "EmergencyEndRow",
     "EmergencyReviewRow",
@@ -207,6 +209,7 @@ __all__ = [
     "cover",
     "cover_course",
     "delivery",
+    "draft",
     "emergency_access",
     "emergency_end",
     "emergency_review",

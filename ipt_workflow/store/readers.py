@@ -1,0 +1,40 @@
+"""Who has looked at a course, by the events of the audit log."""
+
+import datetime as dt
+
+import msgspec
+import sqlalchemy as sa
+
+from ipt_workflow.store import structs
+from ipt_workflow.store.schema.tables import audit_event as event
+from ipt_workflow.store.schema.tables import audit_subject as subject
+
+EVENTS_MAX = 1000  # of one course, the latest: so many are counted
+READERS_MAX = 50  # the latest
+
+
+class CourseLook(msgspec.Struct, frozen=True, kw_only=True):
+    """How often somebody looked at a course on one basis, and when last."""
+
+    person: str
+    role: str
+    basis: str | None
+    last_at: dt.datetime
+    times: int
+
+
+def of_course(connection: sa.Connection, organisation: str, course_id: str, since: dt.datetime) -> list[CourseLook]:
+    """Who looked at a course since a moment, the last one first."""
+    ours = (subject.c.organisation == organisation, subject.c.course_id == course_id)
+    latest = sa.select(subject.c.event_id).where(*ours).order_by(subject.c.event_id.desc()).limit(EVENTS_MAX).subquery()
+    last_at = sa.func.max(event.c.recorded_at).label("last_at")
+    by = (event.c.person, event.c.role, event.c.basis)
+    statement = (
+        sa.select(*by, last_at, sa.func.count().label("times"))
+        .select_from(latest.join(event, event.c.id == latest.c.event_id))
+        .where(event.c.organisation == organisation, event.c.kind.in_(("read", "export")), event.c.recorded_at >= since)
+        .group_by(*by)
+        .order_by(last_at.desc(), event.c.person)
+        .limit(READERS_MAX)
+    )
+    return structs.read_all(connection, statement, CourseLook)

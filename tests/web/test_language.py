@@ -1,0 +1,92 @@
+"""Whoever reads a page reads it in their language and their zone, and every text of the pages is in every language."""
+
+import datetime as dt
+import importlib.util
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from babel.messages.catalog import Catalog
+
+from ipt_workflow.web import language
+from ipt_workflow.web.language import Reader, _, accepted, clock, day, moment, n_, number, short_day
+
+ROOT = Path(__file__).parents[2]
+NOON = dt.datetime(2026, 1, 5, 12, 0, tzinfo=dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("catalogs_script", ROOT / "scripts" / "catalogs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def read_by():
+    """Says who reads, until the test ends."""
+    token = language._reader.set(language.ANYBODY)
+    yield lambda tongue, zone="UTC": language._reader.set(Reader(tongue, ZoneInfo(zone)))
+    language._reader.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("header", "tongue"),
+    (
+        ("", "en"),
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("fr, en;q=0.4, de;q=0.7", "de"),
+        ("en-GB,de;q=0.9", "en"),
+        ("fr", "en"),
+        ("de;q=x, en;q=0.1", "en"),
+        ("*", "en"),
+    ),
+)
+def test_the_browsers_first_language_that_the_pages_speak_is_taken(header, tongue):
+    assert accepted(header) == tongue
+
+
+@pytest.mark.parametrize(
+    ("tongue", "zone", "read"),
+    (
+        ("en", "UTC", ("5 January 2026", "Mon 5 Jan", "12:00", "5 Jan 2026, 12:00", "1,234.5")),
+        ("de", "Europe/Berlin", ("5. Januar 2026", "Mo., 5. Jan.", "13:00", "05.01.2026, 13:00", "1.234,5")),
+    ),
+)
+def test_days_times_and_numbers_are_written_as_the_reader_writes_them(read_by, tongue, zone, read):
+    read_by(tongue, zone)
+    assert (day(NOON), short_day(NOON), clock(NOON), moment(NOON), number(1234.5)) == read
+
+
+def test_a_moment_near_midnight_falls_on_the_readers_day(read_by):
+    read_by("en", "Pacific/Auckland")
+    assert day(NOON.replace(hour=20)) == "6 January 2026"
+    assert day(dt.date(2026, 1, 5)) == "5 January 2026"
+
+
+def test_a_text_that_no_catalogue_has_is_english(read_by):
+    read_by("de")
+    assert _("No such text: %(what)s", what=1) == "No such text: 1"
+    assert n_("%(num)s such text", "%(num)s such texts", 2) == "2 such texts"
+
+
+@pytest.mark.parametrize("tongue", [each for each in language.LANGUAGES if each != "en"])
+def test_every_text_is_translated(script, tongue):
+    catalog = script.merged(tongue)
+    assert script.faults(catalog) == [], "translate these in ipt_workflow/web/catalogs"
+    assert script.path_of(tongue).read_text(encoding="utf-8") == script.written(catalog), "run scripts/catalogs.py"
+
+
+def test_a_translation_that_loses_a_value_is_found(script):
+    catalog = Catalog(locale="de")
+    catalog.add("Sign in as %(person)s", "Anmelden")
+    catalog.add(("%(num)s day", "%(num)s days"), ("ein Tag", "%(num)s Tage"))
+    catalog.add("Nothing")
+    assert script.faults(catalog) == ["other values than its text: Sign in as %(person)s", "not translated: Nothing"]
+
+
+def test_both_sides_of_a_conflict_are_read(script):
+    text = 'a\n<<<<<<< ours\nmsgid "x"\n=======\nmsgid "y"\n>>>>>>> theirs\nz\n'
+    assert list(script.sides(text)) == ['a\nmsgid "x"\nz\n', 'a\nmsgid "y"\nz\n']
+    assert list(script.sides("a\n")) == ["a\n", "a\n"]
