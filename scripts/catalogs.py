@@ -20,7 +20,15 @@ from ipt_workflow.web import language, refusals
 from ipt_workflow.web.forms import labels
 
 WEB = Path(language.__file__).parent
-KEYWORDS = {"_": None, "noted": None, "n_": (1, 2), "gettext": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2), "npgettext": ((1, "c"), 2, 3)}
+KEYWORDS = {
+    "_": None,
+    "noted": None,
+    "n_": (1, 2),
+    "gettext": None,
+    "ngettext": (1, 2),
+    "pgettext": ((1, "c"), 2),
+    "npgettext": ((1, "c"), 2, 3),
+}
 METHODS = [("**/*.py", "python"), ("**/templates/**.html", babel_extract)]
 OPTIONS = {"**/templates/**.html": {"trimmed": "true", "trim_blocks": "true", "silent": "false"}}
 LISTED = (labels.every_text, refusals.every_text)  # texts that stand in files of data

@@ -32,6 +32,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.day import TherapistDay
+from ipt_workflow.service.deeds import Deeds
 from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
@@ -71,6 +72,7 @@ class Services:
         self.day = TherapistDay(clinic)
         self.session_notes = SessionNotes(clinic)
         self.overviews = Overviews(clinic)
+        self.deeds = Deeds(clinic)
         self.audit_log = AuditLog(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)

@@ -71,6 +71,7 @@ class Clinic:
         self.courses = installation.loader(organisation, lookups.COURSES)
         self.tokens = installation.loader(organisation, lookups.TOKEN_TERMS)
         self.people = installation.loader(organisation, lookups.PEOPLE)
+        self.preferences = installation.loader(organisation, lookups.PREFERENCES)
         self.clients = installation.loader(organisation, lookups.CLIENTS)
         self.notices = installation.loader(organisation, lookups.NOTICES)
         self.measures = installation.loader(organisation, lookups.MEASURES)

@@ -163,7 +163,7 @@ def _around(connection: Connection, organisation: str, course_id: str, client: s
     return _Around(
         stored_courses.load_entries(connection, organisation, course_id),
         stored_courses.of_client(connection, organisation, client),
-        stored_proposals.waiting_on(connection, organisation, [course_id]),
+        stored_proposals.undecided_on(connection, organisation, [course_id]),
         stored_readers.of_course(connection, organisation, course_id, since),
     )
 

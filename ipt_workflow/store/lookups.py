@@ -189,6 +189,15 @@ def _session(*values: Any) -> KnownSession:
     return KnownSession(StoredSession(**dict(zip(StoredSession.__struct_fields__, values, strict=False))), *values[-2:])
 
 
+class Preferences(msgspec.Struct, frozen=True):
+    """A person's name, and in which language and time zone they read, if they have said so."""
+
+    id: str
+    name: str
+    language: str | None
+    zone: str | None
+
+
 class KnownClient(msgspec.Struct, frozen=True):
     """A client's record, with their courses in the order they were opened, without the attention of notices."""
 
@@ -259,6 +268,7 @@ MEASURES = ManyRowLookup(
     ),
 )  # the bare column would let the database search all measures of the organisation by their index
 COURSES = Lookup(courses.COLUMNS, courses.stored_course, courses.WITH_PEOPLE)
+PREFERENCES = Lookup(structs.columns(tables.person, Preferences), Preferences)
 PEOPLE = Lookup(roles.MEMBER_COLUMNS, roles.staff_member)
 TOKENS = CredentialLookup(tables.token, "secret_hash", StoredToken.__struct_fields__[:-2], StoredToken)
 TOKEN_TERMS = Lookup((tables.token.c.id, *structs.columns(tables.token, TokenTerms)), _terms)

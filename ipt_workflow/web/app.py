@@ -8,6 +8,7 @@ from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, sign_in, start
+from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
 from ipt_workflow.web.visitors import Visitor
@@ -24,7 +25,7 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     """The pages of those who are signed in, those that are open to all, and what no browser sends."""
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
-        _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS), [*forms, Visitor()]),
+        _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS), [*forms, Visitor()]),
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),
     )

@@ -23,6 +23,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 CATALOGUES = Path(__file__).parent / "catalogs"
 LOCALES = {"en": "en_GB", "de": "de_DE"}  # the languages of the pages, the first for whoever reads none of them
 LANGUAGES = tuple(LOCALES)
+NAMES = {"en": "English", "de": "Deutsch"}
 
 
 class Reader(msgspec.Struct, frozen=True):

@@ -64,6 +64,7 @@ def page(request: PageRequest, template: str, status: int = 200, **context: Any)
         asset=asset,
         csrf_token=token if isinstance(token, str) else "",
         visitor=session,
+        visitor_name=request.scope.get("ipt_name", ""),
         places=navigation.places(session.role, request.url.path.removeprefix(above), above) if session else [],
         **context,
     )

@@ -7,14 +7,17 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from ipt_workflow.api.services import services_of
-from ipt_workflow.errors import SignInRefused
+from ipt_workflow.errors import CommandInvalid, SignInRefused
+from ipt_workflow.service.access.people import NewPreferences
 from ipt_workflow.service.access.sessions import acting
 from ipt_workflow.web import sign_in
+from ipt_workflow.web.language import NAMES, _, noted
+from ipt_workflow.web.language import chosen as chosen_language
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
 from ipt_workflow.web.visitors import COOKIE, request_id, session_of, sessions_of, sign_in_of
 
-BY_LINK = "A session by link cannot be confirmed. Use another link."
-BY_EHR = "A session that an EHR began is confirmed there. Sign in to the EHR again, and open the course from it."
+BY_LINK = noted("A session by link cannot be confirmed. Use another link.")
+BY_EHR = noted("A session that an EHR began is confirmed there. Sign in to the EHR again, and open the course from it.")
 
 
 BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {}
@@ -37,11 +40,34 @@ async def own(request: PageRequest) -> Response[bytes]:
     return await _me(request, sessions=sessions)
 
 
-async def _me(request: PageRequest, **context: Any) -> Response[bytes]:
-    session = session_of(request)
-    title = await services_of(request).clinic.title()
-    known = {"access_token": None, "sessions": (), **context}
-    return page(request, "me.html", session=session, roles=session.roles.split(), title=title, **known)
+async def _me(request: PageRequest, status: int = 200, **context: Any) -> Response[bytes]:
+    session, clinic = session_of(request), services_of(request).clinic
+    chosen = await clinic.preferences.get(session.person)
+    known = {"access_token": None, "sessions": (), "messages": (), "chosen": chosen or NewPreferences(), **context}
+    return page(
+        request,
+        "me.html",
+        status,
+        session=session,
+        roles=session.roles.split(),
+        title=await clinic.title(),
+        languages=NAMES,
+        clinic_zone=clinic.zone.key,
+        **known,
+    )
+
+
+@post("/me", include_in_schema=False, status_code=303)
+async def prefer(request: PageRequest) -> Response[None] | Response[bytes]:
+    """In which language and time zone the visitor reads from now on."""
+    form = await request.form()
+    language, zone = (str(form.get(name, "")).strip() for name in ("language", "zone"))
+    new = NewPreferences(language=chosen_language(language), zone=zone or None)
+    try:
+        await services_of(request).people.prefer(acting(session_of(request), "pages", request_id(request.scope)), new)
+    except CommandInvalid:
+        return await _me(request, 422, chosen=new, messages=(_("There is no such time zone. Write one such as Europe/Berlin."),))
+    return redirect(request, "/me")
 
 
 @post("/role", include_in_schema=False, status_code=303)
@@ -91,4 +117,4 @@ async def sign_out(request: PageRequest) -> Response[bytes]:
     return response
 
 
-HANDLERS = (start, me, role, access_token, confirm, end, sign_out)
+HANDLERS = (start, me, prefer, role, access_token, confirm, end, sign_out)

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
@@ -18,6 +19,7 @@ from ipt_workflow.service.access.sessions import SignInSessions, acting
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN, SignIn
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.access import StoredSession
+from ipt_workflow.web import language
 from ipt_workflow.web.pages import PageRequest
 
 COOKIE = "__Host-ipt"
@@ -40,8 +42,16 @@ class Visitor(ASGIMiddleware):
         limits.admit(scope, clinic.organisation, session.id)
         state["ipt_services"] = front_desk(scope).of(clinic)
         state["ipt_session"] = session
+        await _read_by(state, clinic, session)
         state["ipt_principal"] = acting(session, "pages", request_id(scope))
         await next_app(scope, receive, send)
+
+
+async def _read_by(state: Any, clinic: Clinic, session: StoredSession) -> None:
+    """Says who reads the page: their name, and the language and zone that they have chosen."""
+    known = await clinic.preferences.get(session.person)
+    state["ipt_name"] = known.name if known else session.person
+    language.read_by(known.language if known else None, ZoneInfo(known.zone) if known and known.zone else clinic.zone)
 
 
 async def _identified(scope: Any) -> tuple[Clinic, StoredSession]:

@@ -108,3 +108,48 @@ def test_the_first_pages_are_accessible(browse, axe, path):
         axe(page)
 
     browse(test)
+
+
+def test_one_reads_in_the_language_and_zone_of_ones_choice(browse):
+    async def test(site):
+        page = await site.visitor("pat", language="en")
+        await page.open("/me")
+        page.fill("Language", "Deutsch").fill("Time zone", "America/New_York")
+        await page.press("Save")
+        assert (page.status, page.path, page.tree.one("html")["lang"]) == (200, "/me", "de")
+        assert page.tree.one("input", id="zone")["value"] == "America/New_York"
+        other = await site.visitor("pat")
+        await page.open("/me")
+        assert "04:00" in page.text  # the other session began at 09:00 UTC
+        await other.open("/me")
+        (form,) = [each for each in other.tree.all("form") if each["action"] == "/me"]
+        other.fill(form.all("label")[0].text, "English")
+        await other.press(form.one("button").text)
+        assert other.tree.one("html")["lang"] == "en"
+
+    browse(test)
+
+
+def test_a_time_zone_that_is_none_is_said_at_its_field(browse):
+    async def test(site):
+        page = await site.visitor("pat")
+        await page.open("/me")
+        page.fill("Time zone", "Berlin")
+        await page.press("Save")
+        assert page.status == 422
+        assert page.title.startswith("Error: ")
+        assert page.errors == ["There is no such time zone. Write one such as Europe/Berlin."]
+        assert page.control("Time zone")["value"] == "Berlin"
+
+    browse(test)
+
+
+def test_a_page_names_whoever_is_signed_in(browse):
+    async def test(site):
+        api = await site.api()
+        await api.post("/v1/people", {"id": "pat", "name": "Pat Jones", "roles": ["therapist"]}, "admin")
+        page = await site.visitor("pat")
+        await page.open("/me")
+        assert "Pat Jones, as therapist" in page.tree.text
+
+    browse(test)

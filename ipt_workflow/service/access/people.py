@@ -32,6 +32,7 @@ ENDS: dict[str, Callable[[Connection, str, str, Sequence[str], dt.datetime], int
 EVERY_ROLE = (*people.STAFF_ROLES, "ehr", "operator")
 NO_PERSON = "There is no such person. `ipt-workflow person list` shows those that exist."
 TAKEN = "is the id of a person already; ids are never given to another person"
+ZONE = "must be an IANA time zone such as Europe/Berlin"
 ACTION_MAX = 80  # characters of an action in the audit log
 
 Roles = Annotated[tuple[StaffRole, ...], Meta(min_length=1, max_length=len(people.STAFF_ROLES))]
@@ -59,6 +60,13 @@ class PersonChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     supervisors: Supervisors | UnsetType = UNSET
     language: Language | UnsetType | None = UNSET
     zone: Zone | UnsetType | None = UNSET
+
+
+class NewPreferences(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """In which language and time zone somebody reads. None: as the browser says, and as the organisation has it."""
+
+    language: Language | None = None
+    zone: Zone | None = None
 
 
 class PersonView(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +154,16 @@ class People:
             await self._record(principal, person, f"changed: {', '.join(different)}")
         return _view(await self._find(person))
 
+    async def prefer(self, principal: Principal, new: NewPreferences) -> None:
+        """Changes in which language and time zone somebody reads themselves."""
+        if new.zone is not None and not is_zone(new.zone):
+            raise CommandInvalid([Fault("zone", ZONE)])
+        known = await self._find(principal.person)
+        different = [name for name in ("language", "zone") if getattr(known, name) != getattr(new, name)]
+        if different:
+            await self.clinic.write(stored.change, principal.person, PersonUpdate(language=new.language, zone=new.zone))
+            await self._record(principal, principal.person, f"changed: {', '.join(different)}")
+
     async def leave(self, principal: Principal, person: str) -> Departure:
         """Records that a person has left. Everything in ENDS ends with it; their open courses need another therapist."""
         await self.clinic.require(principal, "manage people")
@@ -178,7 +196,7 @@ class People:
         faults = [Fault(each.where, "is the person; name somebody else") for each in named if each.person == person]
         faults += await self.staff.faults(principal, [each for each in named if each.person != person])
         if zone is not None and not is_zone(zone):
-            faults.append(Fault("zone", "must be an IANA time zone such as Europe/Berlin"))
+            faults.append(Fault("zone", ZONE))
         if faults:
             raise CommandInvalid(faults)
 

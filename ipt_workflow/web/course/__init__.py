@@ -1,0 +1,1 @@
+"""The pages of one course on which something is recorded."""
