@@ -6,14 +6,17 @@ Pure: no request and no template is known here. `describe` makes the fields that
 from ipt_workflow.web.forms.fields import Choice, FormContext, FormField, describe, errors, id_of
 from ipt_workflow.web.forms.labels import deed_label, every_text, label_of, option_text
 from ipt_workflow.web.forms.posted import FieldFault, Pairs, Read, first_pairs, moment, name_of, read
+from ipt_workflow.web.forms.said import Formats, SaidField, said
 
 __all__ = [
     "Choice",
     "FieldFault",
     "FormContext",
     "FormField",
+    "Formats",
     "Pairs",
     "Read",
+    "SaidField",
     "deed_label",
     "describe",
     "errors",
@@ -25,4 +28,5 @@ __all__ = [
     "name_of",
     "option_text",
     "read",
+    "said",
 ]

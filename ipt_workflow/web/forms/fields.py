@@ -1,6 +1,7 @@
 """A payload as fields that a template can show: their labels, options, what was typed, and what is wrong with it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,7 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = False
     rare: bool = False
     values: tuple[str, ...] = ()
+    parts: dict[str, str] = {}  # what was typed as day, month and year
     options: tuple[Choice, ...] = ()
     error: str = ""
     most: float | None = None
@@ -46,6 +48,13 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def value(self) -> str:
         return self.values[0] if self.values else ""
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The options as the macros take them."""
+        return [
+            {"value": each.value, "text": each.text, "hint": {"text": each.hint} if each.hint else None} for each in self.options
+        ]
 
 
 class FormContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,14 +96,17 @@ def _field(struct: type[msgspec.Struct], shape: FieldShape, context: FormContext
     if shape.kind == "patch" or (shape.kind.startswith("by_") and not known):
         return None
     kind = _control(shape, known, label.control)
+    if kind in {"radios", "yes_no"} and not shape.required and shape.default is None:
+        kind = "select"  # what was chosen can be taken back
     field = FormField(
         name=name,
         kind=kind,
+        parts=_parts(context.pairs, name) if kind == "remembered" else {},
         label=said(label.label),
         hint=said(label.hint) if label.hint else "",
         required=shape.required,
         rare=label.rare,
-        values=tuple(context.pairs.get(name, ())),
+        values=_typed(context.pairs, name, kind),
         options=tuple(known) if known else _options(struct, shape, said),
         error=context.error(name),
         most=shape.most,
@@ -109,6 +121,19 @@ def _control(shape: FieldShape, known: Sequence[Choice] | None, control: str) ->
         kind = CHOSEN[shape.kind]
         return "select" if kind == "radios" and len(known) > CHOSEN_MAX else kind
     return control or shape.kind
+
+
+def _typed(pairs: Pairs, name: str, kind: str) -> tuple[str, ...]:
+    """What was typed. Boxes that are offered in place of lines have one value each."""
+    typed = pairs.get(name, ())
+    return tuple(line for each in typed for line in each.splitlines()) if kind == "ticks" else tuple(typed)
+
+
+def _parts(pairs: Pairs, name: str) -> dict[str, str]:
+    """The three controls of a day: as they were typed, or from the whole day with which a form begins."""
+    year, month, day = [*next(iter(pairs.get(name, ())), "").split("-"), "", "", ""][:3]
+    whole = {"day": day, "month": month, "year": year}
+    return {part: next(iter(pairs.get(f"{name}-{part}", ())), whole[part]) for part in whole}
 
 
 def _options(struct: type[msgspec.Struct], shape: FieldShape, said: Translate) -> tuple[Choice, ...]:

@@ -67,6 +67,11 @@ def option_text(options: str, code: str) -> str:
     return named.get(code) or code.replace("_", " ").capitalize()
 
 
+def codes_of(options: str) -> tuple[str, ...]:
+    """The codes of a list that have words, in the order in which they are offered."""
+    return tuple(_labels().options[options])
+
+
 def every_text() -> Iterator[str]:
     """Every text of the file, for the catalogues."""
     labels = _labels()

@@ -13,26 +13,25 @@ import msgspec
 
 from ipt_workflow.values.faults import YEARS, decode
 from ipt_workflow.web.forms.shapes import FieldShape, shapes
+from ipt_workflow.web.language import noted
 
 Pairs = Mapping[str, Sequence[str]]
-N_ = str  # marks a sentence for the catalogues
-
-FILL_IN = N_("Fill this in.")
-CHOOSE = N_("Choose one.")
-GIVE_ONE = N_("Give at least one.")
-WHOLE = N_("Enter a whole number.")
-WHOLE_BETWEEN = N_("Enter a whole number from %(least)s to %(most)s.")
-DECIMAL = N_("Enter a number.")
-BETWEEN = N_("Enter a number from %(least)s to %(most)s.")
-DAY = N_("Enter a real day, with day, month and year.")
-MOMENT = N_("Enter a day and a time.")
-CLOCK = N_("Enter a time of day, such as 07:30.")
-YEAR = N_("Enter a year from %(least)s to %(most)s.")
-LONG = N_("Write at most %(most)s characters.")
-MANY = N_("Give at most %(most)s.")
-CHARACTERS = N_("Remove characters that cannot be printed.")
-OTHERWISE = N_("This is not written as it must be. Look at the hint.")
-ANSWERS = N_("Enter one whole number a line, or a dash for an answer that is missing.")
+FILL_IN = noted("Fill this in.")
+CHOOSE = noted("Choose one.")
+GIVE_ONE = noted("Give at least one.")
+WHOLE = noted("Enter a whole number.")
+WHOLE_BETWEEN = noted("Enter a whole number from %(least)s to %(most)s.")
+DECIMAL = noted("Enter a number.")
+BETWEEN = noted("Enter a number from %(least)s to %(most)s.")
+DAY = noted("Enter a real day, with day, month and year.")
+MOMENT = noted("Enter a day and a time.")
+CLOCK = noted("Enter a time of day, such as 07:30.")
+YEAR = noted("Enter a year from %(least)s to %(most)s.")
+LONG = noted("Write at most %(most)s characters.")
+MANY = noted("Give at most %(most)s.")
+CHARACTERS = noted("Remove characters that cannot be printed.")
+OTHERWISE = noted("This is not written as it must be. Look at the hint.")
+ANSWERS = noted("Enter one whole number a line, or a dash for an answer that is missing.")
 
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 ISO_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")

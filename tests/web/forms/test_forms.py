@@ -176,7 +176,7 @@ def test_a_box_that_is_not_ticked_is_no_and_one_that_was_never_shown_too():
 
 def test_what_may_be_left_as_it_is_offers_yes_and_no():
     field = fields_of(payloads.AmendContract)["missed_count"]
-    assert (field.kind, [each.value for each in field.options]) == ("yes_no", ["true", "false"])
+    assert (field.kind, [each.value for each in field.options]) == ("select", ["true", "false"])
     assert read(payloads.AmendContract, {"missed_count": ["false"]}, LONDON).data["missed_count"] is False
 
 
@@ -184,7 +184,14 @@ def test_fields_that_hold_codes_of_the_course_offer_its_choices():
     areas = (Choice("grief", "Grief"), Choice("role_dispute", "Role dispute"))
     fields = fields_of(payloads.SelectFocus, choices={"primary": areas, "further": areas, "people": ()})
     assert (fields["primary"].kind, fields["further"].kind, fields["secondary"].kind) == ("radios", "ticks", "text")
+    assert fields_of(payloads.SelectFocus, choices={"secondary": areas})["secondary"].kind == "select"
     assert fields["primary"].options == areas
+
+
+def test_a_list_that_a_form_begins_with_is_ticked_where_it_is_offered_as_boxes():
+    people = (Choice("a", "A"), Choice("b", "B"), Choice("c", "C"))
+    pairs = first_pairs(payloads.SelectFocus, {"primary": "grief", "people": ["a", "c"]}, LONDON)
+    assert fields_of(payloads.SelectFocus, pairs, choices={"people": people})["people"].values == ("a", "c")
 
 
 def test_times_by_activity_are_a_group_of_controls():

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES
+from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, bound_to
+from ipt_workflow.course.rules.bound import ARTEFACT_OF
 from ipt_workflow.protocols import rhythm
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.web.forms import labels
@@ -34,7 +35,7 @@ def test_every_trigger_that_asks_for_a_reason_says_which():
 
 def test_every_field_of_every_payload_has_a_label_and_no_label_is_left_over():
     written = {(struct, field) for struct, fields in labels._labels().fields.items() for field in fields}
-    assert {each for each in written if each[0] != "CommandFrame"} == every_field()
+    assert {each for each in written if each[0] not in {"CommandFrame", "OpeningFrame"}} == every_field()
 
 
 def test_every_code_of_every_field_has_words_and_no_words_are_left_over():
@@ -61,6 +62,18 @@ def test_every_code_of_every_field_has_words_and_no_words_are_left_over():
 )
 def test_every_code_of_the_protocols_has_words(options: str, codes: set[str]):
     assert set(labels._labels().options[options]) == codes
+
+
+def test_every_rule_that_leaving_a_phase_asks_has_a_short_name():
+    rules = {
+        bound.rule.name
+        for each in PROTOCOLS
+        for name in triggers.names(each)
+        if triggers.leaves_phase(name)
+        for bound in bound_to(each, name)
+    }
+    assert rules <= ARTEFACT_OF.keys() | set(labels.codes_of("need"))
+    assert set(labels.codes_of("need")) <= rules
 
 
 def test_every_phase_of_the_protocols_has_words():

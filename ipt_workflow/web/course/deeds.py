@@ -1,0 +1,212 @@
+"""The page of one trigger on one course: its form, and what becomes of it when it is sent.
+
+A good form is written and leads back to the course. A faulty one is shown again with every fault (422), a refused one with what refuses it
+and the ways out (409), and one that somebody else overtook with what they wrote (412). What was typed is kept each time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.services import services_of
+from ipt_workflow.course import triggers
+from ipt_workflow.course.payloads import Nothing
+from ipt_workflow.course.triggers import Command, Trigger
+from ipt_workflow.errors import CommandInvalid, KeyReused, Refusal, StaleVersion, TransitionRefused
+from ipt_workflow.service.deeds import DeedView
+from ipt_workflow.service.views import EntryView
+from ipt_workflow.web import language
+from ipt_workflow.web.course import choices, sent
+from ipt_workflow.web.course.faults import field_faults
+from ipt_workflow.web.course.frames import CommandFrame
+from ipt_workflow.web.course.progress import scores, standing
+from ipt_workflow.web.course.sent import ADD, PROPOSE, SentForm, ShownForm, sent_form, write_of
+from ipt_workflow.web.course.ways import Doer
+from ipt_workflow.web.forms import (
+    FieldFault,
+    Formats,
+    FormContext,
+    FormField,
+    deed_label,
+    describe,
+    errors,
+    first_pairs,
+    option_text,
+    read,
+    said,
+)
+from ipt_workflow.web.forms.posted import FILL_IN
+from ipt_workflow.web.language import _, gettext, reader
+from ipt_workflow.web.pages import PageRequest, page, redirect, root
+
+ELSEWHERE = frozenset({"amend", "move_entries"})  # on the page that puts things right
+SELDOM_WITH_REASON = frozenset({"record_session"})
+WITH_REASON = SELDOM_WITH_REASON | {"record_measure", "review_risk"}  # it is needed in some cases
+WHEN_FIRST = frozenset({"record_session", "record_contact"})  # the time is the first question, not one more
+NO_TIME = triggers.ABOUT_RECORD | {"book_session", "book_series"}
+# The pages made by hand, by trigger. Every other trigger has the generated page.
+TEMPLATES = {
+    "start": "course/start.html",
+    "assign_sick_role": "course/sick_role.html",
+    "select_focus": "course/problem_area.html",
+    "change_focus": "course/problem_area.html",
+    "agree_contract": "course/contract.html",
+    "amend_contract": "course/contract.html",
+    "pause": "course/break.html",
+    "resume": "course/break.html",
+    "record_absence": "course/break.html",
+    "announce_ending": "course/ending.html",
+    "end_early": "course/ending.html",
+    "complete": "course/complete.html",
+    "transfer": "course/transfer.html",
+}
+FORMATS: Formats = {"day": language.day, "moment": language.moment}
+BEGIN_TEMPLATE, TEMPLATE = "course/begin_phase.html", "course/deed.html"
+
+
+@get("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False)
+async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath[str]) -> Response[bytes]:
+    """The form of a trigger, with what it would meet now."""
+    if trigger in ELSEWHERE:
+        return redirect(request, f"/courses/{course_id}/history")  # type: ignore[return-value]
+    view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
+    pairs = first_pairs(_row(trigger).payload, choices.first_data(trigger, view), reader().zone)
+    return _shown(request, trigger, view, ShownForm(pairs=pairs, key=sent.new_key()))
+
+
+@post("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
+async def do(request: PageRequest, course_id: FromPath[str], trigger: FromPath[str]) -> Response[Any]:
+    """Fires the trigger with what was typed."""
+    form = await sent_form(request)
+    view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
+    if form.one(ADD):
+        return _shown(request, trigger, view, form.shown())
+    found = _read(trigger, form)
+    if isinstance(found, tuple):
+        return _shown(request, trigger, view, form.shown(faults=found))
+    return await _written(request, view, found, form)
+
+
+async def _written(request: PageRequest, view: DeedView, command: Command, form: SentForm) -> Response[Any]:
+    services, principal = services_of(request), principal_of(request)
+    write = write_of(request, principal, form, command)
+    try:
+        if form.one(PROPOSE):
+            await services.proposals.propose(principal, view.course.id, write)
+        else:
+            await services.courses.fire(principal, view.course.id, write)
+    except CommandInvalid as invalid:
+        shown = form.shown(faults=field_faults(invalid.faults, form.pairs))
+    except TransitionRefused as refused:
+        shown = form.shown(refusals=refused.refusals)
+    except StaleVersion:
+        since = await services.deeds.since(principal, view.course.id, form.version or 0)
+        shown = form.shown(overtaken=True, since=since, key=sent.new_key())
+        view = await services.deeds.one(principal, view.course.id, command.trigger)
+    except KeyReused:
+        shown = form.shown(used=True, key=sent.new_key())
+    else:
+        return redirect(request, f"/courses/{view.course.id}")
+    return _shown(request, command.trigger, view, shown)
+
+
+def _read(trigger: str, form: SentForm) -> Command | tuple[FieldFault, ...]:
+    """The command that was typed, or everything that is wrong with it."""
+    row, zone = _row(trigger), reader().zone
+    data, frame = read(row.payload, form.pairs, zone), read(CommandFrame, form.pairs, zone)
+    faults = [*data.faults, *frame.faults]
+    if row.reason_required and not form.one("reason"):
+        faults.append(FieldFault("reason", FILL_IN))
+    override, unexplained = form.override()
+    if found := (*faults, *unexplained):
+        return found
+    beside = msgspec.convert(frame.data, CommandFrame)
+    return Command(trigger, data.data, beside.occurred_at, beside.reason, override)
+
+
+def _row(trigger: str) -> Trigger:
+    row = triggers.row_of(trigger)
+    assert row is not None  # the verb has found it
+    return row
+
+
+def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) -> Response[bytes]:
+    fields = _fields(trigger, view, form)
+    label = deed_label(trigger)
+    leaves = view.course.next == trigger
+    who = Doer(principal_of(request).role, view.course.id, root(request.app.state.settings))
+    return page(
+        request,
+        BEGIN_TEMPLATE if trigger.startswith(triggers.BEGIN_PREFIX) else TEMPLATES.get(trigger, TEMPLATE),
+        form.status,
+        trigger=trigger,
+        view=view,
+        course=view.course,
+        label={name: gettext(text) if text else "" for name, text in msgspec.structs.asdict(label).items()},
+        fields=fields,
+        by_name={each.name: each for each in fields},
+        errors=errors(fields, form.faults, gettext),
+        action=f"/courses/{view.course.id}/do/{trigger}",
+        cancel=f"/courses/{view.course.id}",
+        back=_("Back to the course"),
+        blocked=who.blocking(_blocked(view, form, leaves=leaves)),
+        needs=who.needs(view.course.requirements, (*view.option.refusals, *view.option.warnings)) if leaves else [],
+        standing=standing(view.course),
+        scores=scores(view),
+        words={"indication": gettext(option_text("indication", view.course.indication)) if view.course.indication else ""},
+        since=[said_since(view, each) for each in form.since],
+        version=view.course.version if form.status in {200, 412} else form.pairs.get(sent.VERSION, [""])[0],
+        **form.context(),
+    )
+
+
+def _blocked(view: DeedView, form: ShownForm, *, leaves: bool) -> Sequence[Refusal]:
+    """What refuses the trigger: as it was sent, or before it is sent as a complete example would meet it.
+
+    Of a trigger that leaves the phase, the checklist says that.
+    """
+    if form.refusals:
+        return form.refusals
+    return view.option.refusals if form.status == 200 and not leaves else ()
+
+
+def _fields(trigger: str, view: DeedView, form: ShownForm) -> tuple[FormField, ...]:
+    """The fields of the page: when it happened, the trigger's own, and the reason."""
+    row = _row(trigger)
+    context = FormContext(
+        pairs=form.pairs, faults=form.faults, choices=choices.choices_of(trigger, view), add=form.add, translate=gettext
+    )
+    own = describe(row.payload, context) if row.payload is not Nothing else ()
+    frame = {each.name: each for each in describe(CommandFrame, context)}
+    when, reason = frame["occurred_at"], frame["reason"]
+    asked = deed_label(trigger).reason
+    reason = msgspec.structs.replace(
+        reason,
+        required=row.reason_required,
+        label=gettext(asked) if asked else reason.label,
+        rare=trigger in SELDOM_WITH_REASON,
+    )
+    shown = row.reason_required or trigger in WITH_REASON
+    if trigger in NO_TIME:
+        return (*own, reason) if shown else own
+    first = trigger in WHEN_FIRST
+    when = msgspec.structs.replace(when, rare=not first)
+    return (*((when,) if first else ()), *own, *((reason,) if shown else ()), *(() if first else (when,)))
+
+
+def said_since(view: DeedView, entry: EntryView) -> dict[str, Any]:
+    """What somebody else recorded meanwhile, in words."""
+    row = triggers.row_of(entry.trigger)
+    return {
+        "what": gettext(deed_label(entry.trigger).done),
+        "who": view.name_of(entry.actor.person),
+        "when": entry.recorded_at,
+        "fields": said(row.payload, entry.data, FORMATS, gettext) if row else (),
+    }
+
+
+HANDLERS = (deed, do)
