@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 from jinja2.utils import missing
 
-from ipt_workflow.web import language
+from ipt_workflow.web import language, lines
 from ipt_workflow.web.navigation import role_name
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -37,6 +37,6 @@ def made() -> jinja2.Environment:
     found.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
         language.gettext, language.ngettext, newstyle=True, pgettext=language.pgettext, npgettext=language.npgettext
     )
-    found.filters |= language.FILTERS
+    found.filters |= language.FILTERS | lines.FILTERS
     found.filters["role"] = role_name
     return found

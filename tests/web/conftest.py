@@ -74,6 +74,12 @@ def picture(_inspector: Inspector) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def printed_pages(_inspector: Inspector) -> Callable[[Browser], int]:
+    """How many pages of A4 a browser prints of what it shows."""
+    return lambda browser: _inspector.pages(browser.answer.text)
+
+
+@pytest.fixture
 def statements() -> Callable[[], AbstractContextManager[list[str]]]:
     """Counts questions to the database: `with statements() as asked: await page.open("/")`, then `len(asked)`."""
 
