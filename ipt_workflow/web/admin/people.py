@@ -23,18 +23,17 @@ from ipt_workflow.web.admin.submission import (
     page_of,
     principal_of,
     refused,
+    role_options,
     send,
     show,
     unconfirmed,
 )
 from ipt_workflow.web.forms import FormField
-from ipt_workflow.web.language import LANGUAGES, _
+from ipt_workflow.web.language import NAMES, _
 from ipt_workflow.web.local_sign_in import enrolment_in
-from ipt_workflow.web.navigation import role_name
 from ipt_workflow.web.pages import PageRequest, page, redirect
 
 ALL = "/admin/people"
-LANGUAGE_NAMES = {"en": "English", "de": "Deutsch"}  # each in its own language
 
 
 class PersonForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +51,17 @@ def _place(person_id: str) -> str:
 
 
 def _fields() -> tuple[FormField, ...]:
-    roles = [(role, role_name(role).capitalize()) for role in STAFF_ROLES]
-    languages = [(code, LANGUAGE_NAMES.get(code, code)) for code in LANGUAGES]
+    languages = [*NAMES.items()]
     return (
         asked("name", "text", _("Name"), required=True),
-        asked("roles", "ticks", _("Roles"), _("A person acts in one of their roles at a time."), required=True, options=roles),
+        asked(
+            "roles",
+            "ticks",
+            _("Roles"),
+            _("A person acts in one of their roles at a time."),
+            required=True,
+            options=role_options(*STAFF_ROLES),
+        ),
         asked("supervisors", "lines", _("Supervisors"), _("Ids of supervisors, one a line.")),
         asked("language", "select", _("Language"), _("Of the pages. Left empty, it is that of the browser."), options=languages),
         asked("zone", "text", _("Time zone"), _("Such as Europe/Berlin. Left empty, it is that of the organisation.")),

@@ -15,10 +15,10 @@ from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service.access.tokens import NewToken
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.values.types import Person
-from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, principal_of, send, show
+from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, principal_of, role_options, send, show
 from ipt_workflow.web.forms import FormField
 from ipt_workflow.web.language import _
-from ipt_workflow.web.navigation import ROLES, role_name
+from ipt_workflow.web.navigation import ROLES
 from ipt_workflow.web.pages import PageRequest, page, redirect
 
 TOKENS, SYSTEMS = "/admin/tokens", "/admin/systems"
@@ -58,10 +58,6 @@ class SystemChangeForm(msgspec.Struct, frozen=True, kw_only=True):
     jwks: Keys | None = None
 
 
-def _roles(*roles: str) -> list[tuple[str, str]]:
-    return [(role, role_name(role).capitalize()) for role in roles]
-
-
 def _new_token() -> Sheet:
     return Sheet(
         struct=TokenForm,
@@ -72,7 +68,7 @@ def _new_token() -> Sheet:
         fresh=True,
         fields=(
             asked("name", "text", _("Name"), _("What it is for, such as north-ehr."), required=True),
-            asked("role", "radios", _("Role"), required=True, options=_roles(*ROLES)),
+            asked("role", "radios", _("Role"), required=True, options=role_options(*ROLES)),
             asked("subject", "text", _("Person"), _("The id of who acts with it. Left empty, it is the name.")),
             asked("days", "whole", _("Days until it expires")),
             asked("source", "text", _("Source"), _("For an EHR: the source whose messages it may read about.")),
@@ -137,7 +133,7 @@ def _new_system() -> Sheet:
         fields=(
             asked("id", "text", _("Id"), _("Small letters, digits, - and _. It is never given to another system."), required=True),
             asked("name", "text", _("Name")),
-            asked("role", "radios", _("Role"), required=True, options=_roles("ehr", "auditor")),
+            asked("role", "radios", _("Role"), required=True, options=role_options("ehr", "auditor")),
             _scopes(),
             *_key_fields(),
             asked("source", "text", _("Source"), _("For an EHR: the source whose messages it may read about.")),

@@ -158,7 +158,7 @@ async def _plan(
 async def move(request: PageRequest, protocol_id: FromPath[str], before: FromPath[int], after: FromPath[int]) -> Response[bytes]:
     """Moves the chosen courses. The page says what became of each."""
     principal, typed = principal_of(request), await pairs_of(request)
-    await services_of(request).clinic.require(principal, "change a course")
+    await services_of(request).protocol_versions.require_mover(principal)
     reason = next(iter(typed.get("reason", ())), "").strip()
     try:
         order = shaped(MoveOrder, {"courses": typed.get("courses", []), "reason": reason})

@@ -1,6 +1,6 @@
 """The pages about what comes in: the EHR systems that send notices, their keys, and how many notices wait for somebody."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from litestar import Response, get, post
@@ -211,12 +211,18 @@ async def rotate(request: PageRequest, source_id: FromPath[str]) -> Response[byt
     return await send(request, _key(source_id), work)
 
 
-@post(f"{ALL}/{{source_id:str}}/{{state:str}}", include_in_schema=False, status_code=303)
-async def switch(request: PageRequest, source_id: FromPath[str], state: FromPath[Literal["disable", "enable"]]) -> Response[None]:
-    """Refuses every message of a source from now on, or takes them again."""
-    known = _sources(request)
-    await (known.disable if state == "disable" else known.enable)(principal_of(request), source_id)
+@post(f"{ALL}/{{source_id:str}}/disable", include_in_schema=False, status_code=303)
+async def disable(request: PageRequest, source_id: FromPath[str]) -> Response[None]:
+    """Refuses every message of a source from now on."""
+    await _sources(request).disable(principal_of(request), source_id)
     return redirect(request, _place(source_id))
 
 
-HANDLERS = (sources, new, register, source, change, new_key, rotate, switch)
+@post(f"{ALL}/{{source_id:str}}/enable", include_in_schema=False, status_code=303)
+async def enable(request: PageRequest, source_id: FromPath[str]) -> Response[None]:
+    """Takes messages of a source again."""
+    await _sources(request).enable(principal_of(request), source_id)
+    return redirect(request, _place(source_id))
+
+
+HANDLERS = (sources, new, register, source, change, new_key, rotate, disable, enable)

@@ -15,6 +15,7 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid, PersonNeeded, ReauthenticationNeeded, SubscriptionExists
 from ipt_workflow.web.forms import Choice, FieldFault, FormField, Pairs, errors, name_of, read
 from ipt_workflow.web.language import gettext, reader
+from ipt_workflow.web.navigation import role_name
 from ipt_workflow.web.pages import PageRequest, page
 
 PAGE = 50  # rows of a list
@@ -46,6 +47,11 @@ def asked(name: str, kind: str, label: str, hint: str = "", *, required: bool = 
     """One field of a form. `options` are pairs of a code and its words."""
     choices = tuple(Choice(*option) for option in options)
     return FormField(name=name, kind=kind, label=label, hint=hint, required=required, options=choices)
+
+
+def role_options(*roles: str) -> list[tuple[str, str]]:
+    """Roles to choose from."""
+    return [(role, name[:1].upper() + name[1:]) for role in roles if (name := role_name(role))]
 
 
 def principal_of(request: PageRequest) -> Principal:
@@ -101,7 +107,13 @@ async def send(request: PageRequest, sheet: Sheet, work: Work) -> Response[Any]:
             faults = (FieldFault("url", str(exists)),)
         except ReauthenticationNeeded:
             return show(request, sheet, pairs, status=401)
-    return show(request, sheet, pairs, faults, 422)
+    order = [field.name for field in sheet.fields]
+    return show(request, sheet, pairs, tuple(sorted(faults, key=lambda each: _place(order, each.name))), 422)
+
+
+def _place(order: list[str], name: str) -> int:
+    """Where a fault belongs: in the order of the fields, after them what belongs to none."""
+    return order.index(name) if name in order else len(order)
 
 
 def first(known: Any, sheet: Sheet) -> dict[str, list[str]]:

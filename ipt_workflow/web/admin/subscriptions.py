@@ -1,6 +1,6 @@
 """The pages about what goes out: subscriptions, what was delivered to them, what failed and why, and sending it again."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get, post
@@ -49,7 +49,6 @@ PROBLEMS = {
 }
 SCOPES = {"thin": noted("Ids alone"), "clinical": noted("With what happened")}
 SCHEMES = {"v1": noted("By a shared secret (v1)"), "v1a": noted("By a key pair (v1a)")}
-Switch = Literal["pause", "resume", "ping", "delete"]
 
 
 class SubscriptionForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,18 +277,38 @@ async def replay_one(request: PageRequest, subscription_id: FromPath[str], deliv
     return redirect(request, _place(subscription_id))
 
 
-@post(f"{ALL}/{{subscription_id:str}}/{{done:str}}", include_in_schema=False, status_code=303)
-async def switch(request: PageRequest, subscription_id: FromPath[str], done: FromPath[Switch]) -> Response[Any]:
-    """Pauses, resumes, tries or deletes a subscription."""
-    known, place = services_of(request).subscriptions, _place(subscription_id)
-    verbs = {"pause": known.pause, "resume": known.resume, "ping": known.ping, "delete": known.delete}
+@post(f"{ALL}/{{subscription_id:str}}/ping", include_in_schema=False, status_code=303)
+async def ping(request: PageRequest, subscription_id: FromPath[str]) -> Response[None]:
+    """Sends a test."""
+    await services_of(request).subscriptions.ping(principal_of(request), subscription_id)
+    return redirect(request, _place(subscription_id))
+
+
+@post(f"{ALL}/{{subscription_id:str}}/pause", include_in_schema=False, status_code=303)
+async def pause(request: PageRequest, subscription_id: FromPath[str]) -> Response[Any]:
+    """Stops deliveries for a while."""
     try:
-        await verbs[done](principal_of(request), subscription_id)
+        await services_of(request).subscriptions.pause(principal_of(request), subscription_id)
     except CommandInvalid as invalid:
-        return refused(request, invalid, (place, _("Subscription")))
-    return redirect(request, ALL if done == "delete" else place)
+        return refused(request, invalid, (_place(subscription_id), _("Subscription")))
+    return redirect(request, _place(subscription_id))
+
+
+@post(f"{ALL}/{{subscription_id:str}}/resume", include_in_schema=False, status_code=303)
+async def resume(request: PageRequest, subscription_id: FromPath[str]) -> Response[None]:
+    """Starts deliveries again."""
+    await services_of(request).subscriptions.resume(principal_of(request), subscription_id)
+    return redirect(request, _place(subscription_id))
+
+
+@post(f"{ALL}/{{subscription_id:str}}/delete", include_in_schema=False, status_code=303)
+async def delete(request: PageRequest, subscription_id: FromPath[str]) -> Response[None]:
+    """Deletes a subscription."""
+    await services_of(request).subscriptions.delete(principal_of(request), subscription_id)
+    return redirect(request, ALL)
 
 
 HANDLERS = (
-    subscriptions, new, subscribe, subscription, changing, change, rotating, rotate, replaying, replay, replay_one, switch,
+    subscriptions, new, subscribe, subscription, changing, change, rotating, rotate, replaying, replay, replay_one, ping, pause, resume,
+    delete,
 )  # fmt: skip
