@@ -37,10 +37,15 @@ ROWS = {
     ("POST", "/recovery-codes"): "403 403 403 403 403 403",
     ("GET", "/clients/{client_id}"): "303 303 200 303 303 200",
     ("GET", "/courses/{course_id}"): COURSE,
+    ("GET", "/courses/{course_id}/do/{trigger}"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/do/{trigger}"): "403 422 404 422 403 404",  # nothing is filled in
+    ("GET", "/courses/new"): "303 200 200 200 403 200",
+    ("POST", "/courses/new"): "403 422 422 422 403 422",
 }
 GIVEN = {
     "session_id": "none",
     "passkey_id": "none",
+    "trigger": "note",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 
