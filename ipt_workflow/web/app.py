@@ -7,7 +7,7 @@ from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.web import day, failures, launch, local_sign_in, pages, passkeys, sign_in, start
+from ipt_workflow.web import caseload, day, failures, launch, local_sign_in, pages, passkeys, sign_in, start
 from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
@@ -26,7 +26,15 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
         _router(
-            (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *day.HANDLERS),
+            (
+                *start.HANDLERS,
+                *passkeys.HANDLERS,
+                *launch.HANDLERS,
+                *opening.HANDLERS,
+                *deeds.HANDLERS,
+                *day.HANDLERS,
+                *caseload.HANDLERS,
+            ),
             [*forms, Visitor()],
         ),
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
