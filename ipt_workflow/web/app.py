@@ -7,7 +7,7 @@ from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.web import caseload, day, failures, launch, local_sign_in, pages, passkeys, sign_in, start
+from ipt_workflow.web import caseload, client_label, day, failures, inbox, launch, local_sign_in, pages, passkeys, sign_in, start
 from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
@@ -34,6 +34,8 @@ def routers(settings: Settings) -> tuple[Router, ...]:
                 *deeds.HANDLERS,
                 *day.HANDLERS,
                 *caseload.HANDLERS,
+                *inbox.HANDLERS,
+                *client_label.HANDLERS,
             ),
             [*forms, Visitor()],
         ),
