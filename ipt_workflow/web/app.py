@@ -7,7 +7,20 @@ from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.web import caseload, client_label, day, failures, inbox, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
+from ipt_workflow.web import (
+    caseload,
+    client_label,
+    day,
+    failures,
+    inbox,
+    launch,
+    local_sign_in,
+    pages,
+    passkeys,
+    patterns,
+    sign_in,
+    start,
+)
 from ipt_workflow.web.admin import handlers as admin
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
 from ipt_workflow.web.course import deeds, opening, overview, papers, session
