@@ -91,7 +91,8 @@ class Registry:
         }
 
     async def therapists(self, principal: Principal) -> list[tuple[str, str]]:
-        """The therapists whose courses somebody can choose among, each with their name. A therapist sees no one's but their own to choose."""
+        """The therapists whose courses somebody can choose among, each with their name. A therapist chooses among none."""
+        await self.clinic.require(principal, "read courses")
         if not (self.clinic.viewer(principal).sees_organisation or self.clinic.viewer(principal).sees_supervisees):
             return []
         found = await self.clinic.read(stored_people.page, PersonFilters(role="therapist"), "", THERAPISTS_MAX)

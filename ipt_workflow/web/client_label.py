@@ -8,7 +8,6 @@ from litestar.params import FromPath
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
-from ipt_workflow.errors import NotFound
 from ipt_workflow.service.access.client_labels import LABEL_MAX, NewClientLabel
 from ipt_workflow.web.course.sent import sent_form
 from ipt_workflow.web.language import _, noted
@@ -20,16 +19,17 @@ NOT_A_LABEL = noted("Enter at most %(most)s characters on one line.")
 @get("/courses/{course_id:str}/label", include_in_schema=False)
 async def label(request: PageRequest, course_id: FromPath[str]) -> Response[bytes]:
     """The label that the course's client has."""
-    found = await _label(request, course_id)
-    return page(request, "label.html", course=course_id, label=found, fault="")
+    found = await services_of(request).client_labels.to_give(principal_of(request), course_id)
+    return page(request, "label.html", course=course_id, label=found or "", fault="")
 
 
 @post("/courses/{course_id:str}/label", include_in_schema=False, status_code=303)
 async def give_label(request: PageRequest, course_id: FromPath[str]) -> Response[Any]:
     """Gives the label that was typed; an empty one takes the label away."""
     services, principal, typed = services_of(request), principal_of(request), (await sent_form(request)).one("label")
+    known = await services.client_labels.to_give(principal, course_id)
     if not typed:
-        if await _label(request, course_id):
+        if known is not None:
             await services.client_labels.take_away(principal, course_id)
         return redirect(request, f"/courses/{course_id}")
     try:
@@ -39,16 +39,6 @@ async def give_label(request: PageRequest, course_id: FromPath[str]) -> Response
         return page(request, "label.html", 422, course=course_id, label=typed, fault=fault)
     await services.client_labels.give(principal, course_id, lambda: new)
     return redirect(request, f"/courses/{course_id}")
-
-
-async def _label(request: PageRequest, course_id: str) -> str:
-    """The client's label; empty if they have none. Raises NotFound for a course that the visitor may not see."""
-    services, principal = services_of(request), principal_of(request)
-    await services.clinic.visible_course(principal, course_id)
-    try:
-        return (await services.client_labels.one(principal, course_id)).label
-    except NotFound:
-        return ""
 
 
 HANDLERS = (label, give_label)
