@@ -7,7 +7,20 @@ from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.web import day, failures, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
+from ipt_workflow.web import (
+    caseload,
+    client_label,
+    day,
+    failures,
+    inbox,
+    launch,
+    local_sign_in,
+    pages,
+    passkeys,
+    patterns,
+    sign_in,
+    start,
+)
 from ipt_workflow.web.admin import handlers as admin
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
 from ipt_workflow.web.course import deeds, opening, overview, papers, session
@@ -20,7 +33,7 @@ FORM_BYTES_MAX = 65_536
 # The modules with pages of those who are signed in, each with its HANDLERS, a line for each part of the house.
 SIGNED_IN = (
     *(start, passkeys, launch),
-    *(day,),
+    *(day, caseload, client_label, inbox),
     *(opening, deeds, overview, papers, session),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),
