@@ -8,7 +8,7 @@ from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, sign_in, start
-from ipt_workflow.web.course import deeds, opening, session
+from ipt_workflow.web.course import deeds, opening, score, session
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
 from ipt_workflow.web.visitors import Visitor
@@ -26,7 +26,15 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
         _router(
-            (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *session.HANDLERS),
+            (
+                *start.HANDLERS,
+                *passkeys.HANDLERS,
+                *launch.HANDLERS,
+                *opening.HANDLERS,
+                *deeds.HANDLERS,
+                *session.HANDLERS,
+                *score.HANDLERS,
+            ),
             [*forms, Visitor()],
         ),
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
