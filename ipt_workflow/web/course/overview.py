@@ -169,8 +169,7 @@ def _risks(course: CourseDetails) -> list[dict[str, Any]]:
             "at": each.at,
             "what": gettext(deed_label(each.trigger).done),
             "level": word("risk", each.level) if each.level else "",
-            "plan": each.plan,
-            "informed": each.told,
+            "event": each,
         }
         for each in reversed(course.risk_history)
     ]
