@@ -37,10 +37,12 @@ ROWS = {
     ("POST", "/recovery-codes"): "403 403 403 403 403 403",
     ("GET", "/clients/{client_id}"): "303 303 200 303 303 200",
     ("GET", "/courses/{course_id}"): COURSE,
+    ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
 }
 GIVEN = {
     "session_id": "none",
     "passkey_id": "none",
+    "kind": "summary",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 

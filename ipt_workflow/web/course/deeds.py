@@ -158,7 +158,9 @@ def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) 
         cancel=f"/courses/{view.course.id}",
         back=_("Back to the course"),
         blocked=who.blocking(_blocked(view, form, leaves=leaves)),
-        needs=who.needs(view.course.requirements, (*view.option.refusals, *view.option.warnings)) if leaves else [],
+        needs=who.needs(view.course.requirements, (*view.option.refusals, *view.option.warnings))
+        if leaves and not form.refusals
+        else [],
         standing=standing(view.course),
         scores=scores(view),
         words={"indication": gettext(option_text("indication", view.course.indication)) if view.course.indication else ""},

@@ -135,6 +135,48 @@ def test_a_refused_form_says_why_and_links_what_to_do(browse, axe):
     browse(test)
 
 
+def test_every_way_out_of_a_refusal_leads_to_a_page(browse):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/begin_middle")
+        await page.press("Begin the middle phase")
+        ways = {href for text, href in page.links().items() if "/do/" in href}
+        assert len(ways) >= 8
+        for way in ways:
+            assert (await page.open(way)).status == 200, way
+
+    browse(test)
+
+
+def test_what_the_next_phase_needs_is_listed_with_what_is_missing_first(browse):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start", "record_evaluation")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/begin_middle")
+        needs = [each.text for each in page.main.all("li", class_="govuk-task-list__item")]
+        assert needs[0].startswith("Sessions of the phase The initial phase has had 0 of at least 1 sessions."), needs
+        assert [each.endswith("Done") for each in needs] == sorted(each.endswith("Done") for each in needs)
+        assert "Diagnostic evaluation Done" in needs
+
+    browse(test)
+
+
+def test_a_page_speaks_german_to_whoever_reads_it(browse):
+    async def test(site):
+        course = (await (await site.api()).open())["id"]
+        page = await (await site.visitor(language="de")).open(f"/courses/{course}/do/raise_risk")
+        await page.choose("Akut", "Risiko").press("Risiko melden")
+        assert page.errors == [
+            "Plan: Bitte ausfüllen: das Risiko ist akut.",
+            "Wem es gesagt wurde: Bitte ausfüllen: das Risiko ist akut.",
+        ]
+
+    browse(test)
+
+
 def test_a_soft_refusal_asks_for_the_reason_and_goes_on(browse, axe):
     async def test(site):
         api = await site.api()

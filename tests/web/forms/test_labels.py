@@ -95,5 +95,14 @@ def test_texts_have_no_percent_sign_since_catalogues_read_it_as_a_place():
     assert [text for text in every_text() if "%" in text] == []
 
 
+def test_a_sentence_speaks_of_phases_and_parts_by_the_words_that_fit_in_it():
+    assert [labels.word_of(code) for code in ("initial", "crisis", "attachment_style", "social_patterns")] == [
+        "initial",
+        "Crisis",
+        "Attachment",
+        "Patterns with others",
+    ]
+
+
 def test_a_code_of_a_protocol_of_ones_own_reads_as_it_is_written():
     assert labels.option_text("area", "loss_of_home") == "Loss of home"
