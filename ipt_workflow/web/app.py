@@ -23,7 +23,7 @@ from ipt_workflow.web import (
 )
 from ipt_workflow.web.admin import handlers as admin
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
-from ipt_workflow.web.course import deeds, opening, overview, papers, session
+from ipt_workflow.web.course import deeds, opening, overview, papers, score, session
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
@@ -35,6 +35,8 @@ SIGNED_IN = (
     *(start, passkeys, launch),
     *(day, caseload, client_label, inbox),
     *(opening, deeds, overview, papers, session),
+    *(day,),
+    *(opening, deeds, score, session, overview, papers),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),
     *(admin,),

@@ -49,12 +49,14 @@ ROWS = {
     ("POST", "/courses/{course_id}/do/{trigger}"): "403 422 404 422 403 404",  # nothing is filled in
     ("GET", "/courses/new"): "303 200 200 200 403 200",
     ("POST", "/courses/new"): "403 422 422 422 403 422",
+    ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
 }
 GIVEN = {
     "session_id": "none",
     "passkey_id": "none",
     "trigger": "note",
     "notice_id": "none",
+    "kind": "summary",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 

@@ -23,6 +23,7 @@ from ipt_workflow.service.views import EntryView
 from ipt_workflow.web import language
 from ipt_workflow.web.course import choices, sent
 from ipt_workflow.web.course.faults import field_faults
+from ipt_workflow.web.course.first_phase import beside, prepared
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.progress import scores, standing
 from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
@@ -64,6 +65,9 @@ TEMPLATES = {
     "end_early": "course/ending.html",
     "complete": "course/complete.html",
     "transfer": "course/transfer.html",
+    "review_risk": "course/risk.html",
+    "record_inventory": "course/inventory.html",
+    "record_formulation": "course/formulation.html",
 }
 FORMATS: Formats = {"day": language.day, "moment": language.moment}
 BEGIN_TEMPLATE, TEMPLATE = "course/begin_phase.html", "course/deed.html"
@@ -86,7 +90,7 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
 @post("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
 async def do(request: PageRequest, course_id: FromPath[str], trigger: FromPath[str]) -> Response[Any]:
     """Fires the trigger with what was typed."""
-    form = await sent_form(request)
+    form = SentForm(prepared(trigger, (await sent_form(request)).pairs))
     view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
     if form.one(DISCARD):
         await services_of(request).drafts.drop(principal_of(request), course_id, _draft(trigger))
@@ -179,6 +183,7 @@ def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm, 
         since=[said_since(view, each) for each in form.since],
         version=view.course.version if form.status in {200, 412} else form.pairs.get(sent.VERSION, [""])[0],
         **form.context(),
+        **beside(trigger, view, form.pairs),
     )
 
 
