@@ -7,6 +7,7 @@ from litestar.exceptions import HTTPException, NotFoundException
 
 from ipt_workflow.api import problems
 from ipt_workflow.errors import Busy, IptError, QuotaExceeded, SessionOver, SignInRefused, SignInThrottled
+from ipt_workflow.web import interrupted
 from ipt_workflow.web.answers import said
 from ipt_workflow.web.language import accepted, gettext, noted, read_by
 from ipt_workflow.web.pages import PageRequest, no_cookie, page, redirect
@@ -23,10 +24,11 @@ SENTENCES = {403: FORGED, 404: NOT_FOUND, 413: noted("The form is too large. Sen
 
 def from_error(request: PageRequest, error: IptError) -> Response[Any]:
     """What this package raises on purpose."""
-    if isinstance(error, SessionOver) and request.method == "GET":
+    kept = bool(request.scope.get("ipt_kept"))
+    if isinstance(error, SessionOver) and (kept or request.method == "GET"):
         organisation = error.organisation or request.app.state.settings.organisation
-        response = redirect(request, f"/o/{organisation}/sign-in")
-        response.cookies.append(no_cookie(COOKIE))
+        response = redirect(request, f"/o/{organisation}/sign-in{'?' + interrupted.KEPT + '=1' if kept else ''}")
+        response.cookies.extend([no_cookie(COOKIE), interrupted.remembered(request.scope["path"])])
         return response
     if isinstance(error, SignInThrottled):
         response = _error(request, 429, said(error, ""))

@@ -7,7 +7,7 @@ from support import databases, service_walk
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import NotFound, Forbidden
+from ipt_workflow.errors import Forbidden, NotFound
 from ipt_workflow.service.corrections import Corrections
 from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.writes import Write

@@ -108,7 +108,7 @@ class ProtocolVersions:
 
         Raises NotFound or CommandInvalid.
         """
-        await self.clinic.require(principal, "change a course")
+        await self.require_mover(principal)
         mover = self._mover(protocol_id, before, after)
         if not order.courses:
             raise CommandInvalid([Fault("courses", "must name a course")])
@@ -119,6 +119,11 @@ class ProtocolVersions:
         async for batch in mover.move(principal, [each for each in order.courses if each in seen], order.reason):
             results += batch
         return results
+
+    async def require_mover(self, principal: Principal) -> None:
+        """Raises Forbidden unless the principal may both plan moves and make them, as supervisors may."""
+        await self.clinic.require(principal, "try a protocol")
+        await self.clinic.require(principal, "change a course")
 
     def _mover(self, protocol_id: str, before: int, after: int) -> Mover:
         old, new = self._find(protocol_id, before), self._find(protocol_id, after)

@@ -15,6 +15,10 @@ WIDTH, HEIGHT, GAP, EDGE = 136, 64, 44, 12  # of a box, between boxes, around th
 BESIDE = 9  # how far a way and the way back stand from the middle between them
 TOP, WAY, BELOW = EDGE, EDGE + HEIGHT + 56, EDGE + 2 * (HEIGHT + 56)  # where the three rows begin
 LETTERS, LINES, LINE = 16, 3, 17  # of a box's text, and how far its lines stand apart
+ARROW = (
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+    '<path class="ipt-diagram__head" d="M0 0 8 4 0 8z"/></marker></defs>'
+)
 BACK = "reopen"  # the trigger that takes an ending back
 
 
@@ -58,8 +62,7 @@ def protocol_diagram(protocol: Protocol, words: Mapping[str, str], title: str, s
     parts = [
         f'<svg class="ipt-diagram" width="{right:g}" viewBox="0 0 {right:g} {bottom:g}" role="img" aria-labelledby="diagram-t diagram-d">',
         f'<title id="diagram-t">{escape(title)}</title><desc id="diagram-d">{escape(says)}</desc>',
-        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        '<path class="ipt-diagram__head" d="M0 0 8 4 0 8z"/></marker></defs>',
+        ARROW,
     ]
     parts += [_line(way, boxes) for way in ways(protocol) if way.source != NEW]
     parts += [_box(boxes[state], state, words[state], protocol) for state in boxes]
