@@ -34,8 +34,6 @@ FORM_BYTES_MAX = 65_536
 SIGNED_IN = (
     *(start, passkeys, launch),
     *(day, caseload, client_label, inbox),
-    *(opening, deeds, overview, papers, session),
-    *(day,),
     *(opening, deeds, score, session, overview, papers),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),

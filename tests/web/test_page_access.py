@@ -20,6 +20,7 @@ ROLES = {"foreign": "therapist"}
 ALL = "303 200 200 200 200 200"
 DONE = "403 303 303 303 303 303"
 COURSE = "303 200 404 200 200 404"  # a page of one course: who may not see it is not told that it exists
+AUDIT = "303 403 403 200 200 403"
 ROWS = {
     ("GET", "/"): ALL,
     ("GET", "/me"): ALL,
@@ -50,6 +51,21 @@ ROWS = {
     ("GET", "/courses/new"): "303 200 200 200 403 200",
     ("POST", "/courses/new"): "403 422 422 422 403 422",
     ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
+    ("GET", "/courses/{course_id}/history"): COURSE,
+    ("GET", "/courses/{course_id}/history/{seq}"): COURSE,
+    ("GET", "/courses/{course_id}/history/{seq}/put-right"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/history/{seq}/put-right"): "403 422 404 422 403 404",
+    ("GET", "/audit"): AUDIT,
+    ("POST", "/audit"): "403 403 403 200 200 403",
+    ("GET", "/audit/clients"): AUDIT,
+    ("POST", "/audit/clients"): "403 403 403 422 422 403",
+    ("GET", "/audit/rules"): AUDIT,
+    ("GET", "/audit/exports"): "303 403 403 403 200 403",
+    ("POST", "/audit/exports"): "403 403 403 403 422 403",
+    ("GET", "/audit/verifications"): AUDIT,
+    ("POST", "/audit/verifications"): "403 403 403 303 303 403",
+    ("GET", "/audit/verifications/{run_id}"): "303 403 403 404 404 403",
+    ("GET", "/audit/courses/{course_id}/{seq}"): "303 403 404 200 200 404",
 }
 GIVEN = {
     "session_id": "none",
@@ -57,6 +73,8 @@ GIVEN = {
     "trigger": "note",
     "notice_id": "none",
     "kind": "summary",
+    "run_id": "none",
+    "seq": "1",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 
