@@ -113,18 +113,6 @@ class Deeds:
         """What was recorded on a course after a version of it, for somebody whose own text was decided on that version."""
         return await self.reads.history(principal, course_id, version, SINCE_MAX)
 
-    async def _option(self, principal: Principal, stored: StoredCourse, trigger: str, entries: list[Entry]) -> Option:
-        course, machine = stored.course, self.clinic.machine_of(stored.course)
-        other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
-        now = max(self.clinic.clock.now(), course.last_recorded_at)
-        named = await self.reads.staff.examples(course)
-        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
-        context = self.clinic.with_history(self.clinic.context(principal, now, **outside), entries)
-        context = self.reads.context_of(stored, trigger, context)
-        body = examples.example(machine.protocol, course, trigger, context)
-        option, _ = machine.option(course, (msgspec.convert(body, Command),), context)
-        return option
-
     async def _colleagues(self, role: str) -> tuple[Colleague, ...]:
         found = await self.clinic.read(stored_people.page, PersonFilters(status="active", role=role), "", COLLEAGUES_MAX)
         return tuple(Colleague(each.id, each.name) for each in sorted(found, key=lambda each: (each.name, each.id)))

@@ -116,7 +116,6 @@ class CourseReads:
         )
 
     def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
-    def context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
         """The context of one trigger's example. The example names a new client, and another protocol if there is one."""
         protocol = self.clinic.machine_of(stored.course).protocol
         if name == "relink_client":

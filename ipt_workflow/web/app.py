@@ -8,11 +8,9 @@ from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.web import day, failures, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
+from ipt_workflow.web.admin import handlers as admin
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
 from ipt_workflow.web.course import deeds, opening, overview, papers, session
-from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, sign_in, start
-from ipt_workflow.web.admin import handlers as admin
-from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
@@ -22,17 +20,13 @@ FORM_BYTES_MAX = 65_536
 # The modules with pages of those who are signed in, each with its HANDLERS, a line for each part of the house.
 SIGNED_IN = (
     *(start, passkeys, launch),
-    *(opening, deeds, overview, papers),
+    *(day,),
+    *(opening, deeds, overview, papers, session),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),
+    *(admin,),
 )
 OPEN = (sign_in, local_sign_in, launch, patterns)  # with OPEN_HANDLERS, which answer everybody
-    *start.HANDLERS,
-    *passkeys.HANDLERS,
-    *launch.HANDLERS,
-    *opening.HANDLERS,
-    *deeds.HANDLERS,
-    *admin.HANDLERS,
 
 
 def application(settings: Settings, clock: Clock | None = None, *, sandbox: bool = False) -> Application:
@@ -46,19 +40,6 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     """The pages of those who are signed in, those that are open to all, and what no browser sends."""
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
-        _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS), [*forms, Visitor()]),
-        _router(
-            (*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS, *patterns.OPEN_HANDLERS),
-            [*forms, OpenToAll()],
-        ),
-        _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS), [*forms, Visitor()]),
-        _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *COURSE), [*forms, Visitor()]),
-        (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *session.HANDLERS),
-        [*forms, Visitor()],
-        (*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS, *day.HANDLERS),
-        [*forms, Visitor()],
-        _router(SIGNED_IN, [*forms, Visitor()]),
-        _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router(tuple(each for module in SIGNED_IN for each in module.HANDLERS), [*forms, Visitor()]),
         _router(tuple(each for module in OPEN for each in module.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),

@@ -13,7 +13,6 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, KeyReused, StaleVersion, TransitionRefused
 from ipt_workflow.service.day import BlockedCourse, DayView
-from ipt_workflow.web import start
 from ipt_workflow.web.course.sent import SentForm, new_key, sent_form, write_of
 from ipt_workflow.web.course.ways import Blocking, Doer
 from ipt_workflow.web.forms import deed_label
@@ -62,9 +61,6 @@ async def my_day(request: PageRequest) -> Response[bytes]:
     """The day of the therapist who looks at it."""
     said = RECORDED.get(request.query_params.get("recorded", ""))
     return await _shown(request, recorded=gettext(said) if said else "")
-
-
-start.BY_ROLE["therapist"] = my_day
 
 
 @post("/courses/{course_id:str}/outcome", include_in_schema=False, status_code=303)

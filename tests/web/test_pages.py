@@ -109,6 +109,7 @@ def test_the_first_pages_are_accessible(browse, axe, path):
         page = await site.visitor("pat", "therapist", "supervisor") if path == "/me" else await site.visitor()
         await site.visitor("pat")
         await page.open(path)
+        assert page.status == (404 if path == "/nowhere" else 200)
         axe(page)
 
     browse(test)
@@ -194,6 +195,6 @@ def test_a_page_asks_the_database_little(browse, statements):
         page = await site.visitor()
         with statements() as asked:
             await page.open("/me")
-        assert 0 < len(asked) <= 6
+        assert 0 < len(asked) <= 8
 
     browse(test)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ipt_workflow.web.charts.svg import Chart, dot, drawing, text
+from ipt_workflow.web.charts.svg import SvgChart, dot, drawing, text
 from ipt_workflow.web.language import _, gettext, noted
 
 RINGS = (noted("Inner circle"), noted("Middle circle"), noted("Outer circle"))  # also what the inventory keeps as `closeness`
@@ -28,7 +28,7 @@ def ring_of(closeness: str) -> int | None:
     return next((number for number, ring in enumerate(RINGS) if ring.casefold() == said), None)
 
 
-def closeness_circle(people: Sequence[CirclePerson], uid: str) -> Chart:
+def closeness_circle(people: Sequence[CirclePerson], uid: str) -> SvgChart:
     """The circles, with everybody who is in one. Who has died is marked so in words."""
     parts = [dot("ring", MIDDLE, MIDDLE, radius) for radius in reversed(RADII)]
     parts += [dot("client", MIDDLE, MIDDLE, 6), text(MIDDLE, MIDDLE + 22, _("Client"), "middle")]
@@ -37,7 +37,7 @@ def closeness_circle(people: Sequence[CirclePerson], uid: str) -> Chart:
         for index, person in enumerate(within):
             parts += _drawn(person, radius, TURN * number + 2 * math.pi * index / len(within))
     title, sentence = _("Closeness circle"), _sentence(people)
-    return Chart(
+    return SvgChart(
         svg=drawing("circle", uid, (SIZE, SIZE), title, sentence, parts),
         title=title,
         sentence=sentence,
