@@ -20,15 +20,19 @@ INTERNAL = {
 }
 
 
-def in_chromium(test: Callable[[Page], Awaitable[None]], **context: Any) -> None:
-    """Runs a test with a page of the machine's browser.
-
-    Without a browser the test is skipped; it fails where every test must run (IPT_TEST_COMPLETE).
-    """
+def chromium() -> str:
+    """The path of the machine's browser. Without one the test is skipped; it fails where every test must run (IPT_TEST_COMPLETE)."""
     path = shutil.which("chromium")
     if path is None:
         missing = "Chromium is not installed: apt-get install chromium"
         (pytest.fail if os.environ.get("IPT_TEST_COMPLETE") else pytest.skip)(missing)
+    assert path is not None
+    return path
+
+
+def in_chromium(test: Callable[[Page], Awaitable[None]], **context: Any) -> None:
+    """Runs a test with a page of the machine's browser."""
+    path = chromium()
 
     async def inside() -> None:
         async with async_playwright() as started:
