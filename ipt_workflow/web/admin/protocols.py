@@ -108,9 +108,8 @@ async def differences(
     new = await known.one(principal, protocol_id, after)
     versions: dict[str, Any] = {"protocol_id": protocol_id, "before": before, "after": after, "title": new.protocol.title}
     moves = new.in_force and policy.may(principal, "try a protocol")
-    return page(
-        request, "admin/differences.html", differences=found, kinds=DIFFERENCES, value_text=value_text, moves=moves, **versions
-    )
+    context: dict[str, Any] = {"kinds": DIFFERENCES, "words": WORDS, "names": _names(new.protocol), "moves": moves}
+    return page(request, "admin/differences.html", differences=found, **context, **versions)
 
 
 @get(f"{ALL}/{{protocol_id:str}}/{{version:int}}/proof", include_in_schema=False)
