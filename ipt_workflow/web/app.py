@@ -11,6 +11,7 @@ from ipt_workflow.web import failures, launch, local_sign_in, pages, passkeys, s
 from ipt_workflow.web.course import deeds, opening
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.language import Language
+from ipt_workflow.web.supervision import handlers as supervision
 from ipt_workflow.web.visitors import Visitor
 
 FORM_BYTES_MAX = 65_536
@@ -25,7 +26,17 @@ def routers(settings: Settings) -> tuple[Router, ...]:
     """The pages of those who are signed in, those that are open to all, and what no browser sends."""
     forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
     return (
-        _router((*start.HANDLERS, *passkeys.HANDLERS, *launch.HANDLERS, *opening.HANDLERS, *deeds.HANDLERS), [*forms, Visitor()]),
+        _router(
+            (
+                *start.HANDLERS,
+                *passkeys.HANDLERS,
+                *launch.HANDLERS,
+                *opening.HANDLERS,
+                *deeds.HANDLERS,
+                *supervision.HANDLERS,
+            ),
+            [*forms, Visitor()],
+        ),
         _router((*sign_in.OPEN_HANDLERS, *local_sign_in.OPEN_HANDLERS, *launch.OPEN_HANDLERS), [*forms, OpenToAll()]),
         _router((*sign_in.UNFORGEABLE_HANDLERS, pages.static), [NoNul()]),
     )

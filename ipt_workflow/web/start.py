@@ -14,13 +14,14 @@ from ipt_workflow.web import sign_in
 from ipt_workflow.web.language import NAMES, _, noted
 from ipt_workflow.web.language import chosen as chosen_language
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
+from ipt_workflow.web.supervision import day as supervisors_day
 from ipt_workflow.web.visitors import COOKIE, request_id, session_of, sessions_of, sign_in_of
 
 BY_LINK = noted("A session by link cannot be confirmed. Use another link.")
 BY_EHR = noted("A session that an EHR began is confirmed there. Sign in to the EHR again, and open the course from it.")
 
 
-BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {}
+BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {"supervisor": supervisors_day.start}
 
 
 @get("/", include_in_schema=False)
