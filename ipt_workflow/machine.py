@@ -228,6 +228,12 @@ class CourseMachine:
         )
         return tuple(refusal for bound in structural if (refusal := bound.ask(case)))
 
+    def correctable(self, course: Course, data: dict[str, Any], context: Context) -> tuple[Refusal, ...]:
+        """The refusals of an amendment by the rules about its entry and its actor alone. The context must have the course's history."""
+        case = Case(protocol=self.protocol, course=course, trigger="amend", data=data, at=context.now, context=context)
+        asked = (_ask(REGISTRY[name], case) for name in ("entry_amendable", "amendment_agreed"))
+        return tuple(refusal for refusal in asked if refusal)
+
     def overlap(self, course: Course, fact: Fact, context: Context) -> Refusal | None:
         """The refusal of an amended session whose time another session takes. The rule is soft."""
         case = Case(protocol=self.protocol, course=course, trigger="amend", data=fact.data, at=fact.occurred_at, context=context)

@@ -1,7 +1,7 @@
 """The policy: every question that is checked before a read or a write, and the roles that may.
 
-Which courses exist for somebody is not asked here, but in `relations`. Auditors never write. An administrator manages people, tokens and
-cover, may refer clients, and sees no course. The operator belongs to the installation: they manage organisations and read metrics, and
+Which courses exist for somebody is not asked here, but in `relations`. Auditors never write. An administrator manages people, tokens, cover and
+what their organisation decides, may refer clients, and sees no course. The operator belongs to the installation: they manage organisations and read metrics, and
 see no course.
 
 A facilitator records and signs the group's sessions on the courses of all who were members then, restricted courses among them.
@@ -19,8 +19,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read who saw a course": ("therapist", "supervisor", "auditor"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
-    "label a client": ("therapist", "supervisor", "ehr"),
     "keep drafts": ("therapist", "supervisor"),
+    "label a client": ("therapist", "supervisor", "ehr"),
     "take a crisis call": ("therapist", "supervisor"),
     "take emergency access": ("therapist", "supervisor"),
     "read emergency access": ("therapist", "supervisor", "auditor"),
@@ -61,6 +61,7 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read metrics": ("operator", "admin", "auditor"),
     "read metrics of all organisations": ("operator",),
     "manage organisations": ("operator",),
+    "manage own organisation": ("admin",),
     "read the sandbox clock": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "move the sandbox clock": ("therapist", "supervisor", "ehr", "admin"),
 }

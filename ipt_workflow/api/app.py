@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Server
 from litestar.types import Receive, Scope, Send
@@ -67,12 +68,21 @@ class Application:
     """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, *, sandbox: bool = False, pages: Sequence[Router] = ()
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        sandbox: bool = False,
+        pages: Sequence[Router] = (),
+        unknown_page: Callable[[Any, Any], Any] | None = None,
     ) -> None:
+        """`unknown_page` answers a request to an address that nothing serves. Without it, that is a problem document."""
         self.settings = settings
         self.clock = clock
         self.sandbox = sandbox
         self.litestar = litestar_app(settings, self._lifespan, sandbox=sandbox, pages=pages)
+        if unknown_page:
+            self.litestar.exception_handlers[NotFoundException] = unknown_page
         self._opened: Clinic | None = None
         self._edge: Edge | None = None
 

@@ -1,7 +1,5 @@
 """The audit log: reading, searching, exporting, verifying."""
 
-import csv
-import io
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -11,9 +9,9 @@ from litestar.params import FromQuery
 from litestar.response import Stream
 
 from ipt_workflow.api import requests
+from ipt_workflow.api.audit_exports import exported
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import listed
-from ipt_workflow.api.fhir_queries import site_of
 from ipt_workflow.api.request_reader import is_head
 from ipt_workflow.api.requests import ApiRequest, FilterText, limit_of, moment, one_of, page, read_body
 from ipt_workflow.api.services import services_of
@@ -22,15 +20,9 @@ from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters, Position
-from ipt_workflow.store.schema.tables import AUDIT_KINDS
+from ipt_workflow.store.schema.tables import AUDIT_KINDS, EXPORT_FORMATS
 
 KINDS = ("transition", *AUDIT_KINDS)
-FORMATS = ("ndjson", "csv", "fhir")
-COLUMNS = (
-    "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
-    "group_session", "basis", "purpose", "on_behalf_of",
-)  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins like this
 
 
 class AuditList(msgspec.Struct, frozen=True):
@@ -110,20 +102,16 @@ def _checked(query: AuditSearch) -> AuditFilters:
 async def audit_export(request: ApiRequest, filters: NamedDependency[AuditSearch]) -> Stream:
     """Streams the whole log as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). The export is recorded."""
     export_format = request.query_params.get("format", "ndjson")
-    if export_format not in FORMATS:
-        raise CommandInvalid([Fault("format", f"must be one of {', '.join(FORMATS)}")])
+    if export_format not in EXPORT_FORMATS:
+        raise CommandInvalid([Fault("format", f"must be one of {', '.join(EXPORT_FORMATS)}")])
     audit: AuditLog = services_of(request).audit_log
     checked, principal = _checked(filters), principal_of(request)
     if is_head(request):
         await audit.require_export(principal)
         chunks = _nothing()
     else:
-        chunks = await audit.export(principal, checked)
-    if export_format == "csv":
-        return Stream(_csv(chunks), media_type="text/csv", headers={"Content-Disposition": 'attachment; filename="audit.csv"'})
-    if export_format == "fhir":
-        return Stream(_fhir(request, chunks), media_type="application/fhir+ndjson")
-    return Stream(_ndjson(chunks), media_type="application/x-ndjson")
+        chunks = await audit.export(principal, checked, export_format=export_format)
+    return exported(request, chunks, export_format)
 
 
 async def _nothing() -> AsyncIterator[list[AuditRecord]]:
@@ -131,42 +119,6 @@ async def _nothing() -> AsyncIterator[list[AuditRecord]]:
     none: tuple[list[AuditRecord], ...] = ()
     for each in none:
         yield each
-
-
-async def _ndjson(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
-    encoder = msgspec.json.Encoder()
-    async for chunk in chunks:
-        yield encoder.encode_lines(chunk)
-
-
-async def _fhir(request: ApiRequest, chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
-    site = site_of(request)
-    encoder = msgspec.json.Encoder()
-    async for chunk in chunks:
-        yield encoder.encode_lines(await services_of(request).fhir.audit_events(site, chunk))
-
-
-async def _csv(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
-    yield _rows([COLUMNS])
-    async for chunk in chunks:
-        yield _rows([_row(record) for record in chunk])
-
-
-def _rows(rows: list[tuple[str, ...]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def _row(record: AuditRecord) -> tuple[str, ...]:
-    fields = msgspec.to_builtins(record)
-    flat = {**fields, **fields["actor"], "courses": " ".join(record.courses), "rules": " ".join(record.rules)}
-    return tuple(_cell(flat[column]) for column in COLUMNS)
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 @get("/v1/audit/verify", summary="Verify the journal", tags=["audit"])

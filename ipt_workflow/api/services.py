@@ -27,9 +27,14 @@ from ipt_workflow.service.access.people import People
 from ipt_workflow.service.access.restrictions import Restrictions
 from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
+from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.names import AuditNaming
+from ipt_workflow.service.audit.proofs import EntryProofs
+from ipt_workflow.service.audit.sums import AuditSums
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.clinics import Clinics
+from ipt_workflow.service.corrections import Corrections
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.day import TherapistDay
 from ipt_workflow.service.deeds import Deeds
@@ -37,9 +42,12 @@ from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
+from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
+from ipt_workflow.service.papers import Papers
 from ipt_workflow.service.proposals import Proposals
+from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.registry import Registry
 from ipt_workflow.service.session_notes import SessionNotes
@@ -59,6 +67,7 @@ class Services:
         self.courses = Courses(clinic)
         self.drafts = Drafts(clinic)
         self.proposals = Proposals(clinic)
+        self.protocol_versions = ProtocolVersions(clinic)
         self.emergencies = EmergencyAccesses(clinic)
         self.unmaskings = Unmaskings(clinic)
         self.covers = Covers(clinic)
@@ -70,12 +79,19 @@ class Services:
         self.supervisors_desk = SupervisorsDesk(clinic)
         self.client_labels = ClientLabels(clinic)
         self.reads = CourseReads(clinic)
-        self.registry = Registry(clinic)
-        self.day = TherapistDay(clinic)
+        self.histories = Histories(clinic)
+        self.corrections = Corrections(clinic)
+        self.deeds = Deeds(clinic)
         self.session_notes = SessionNotes(clinic)
         self.overviews = Overviews(clinic)
-        self.deeds = Deeds(clinic)
+        self.registry = Registry(clinic)
+        self.day = TherapistDay(clinic)
+        self.papers = Papers(clinic)
         self.audit_log = AuditLog(clinic)
+        self.audit_exports = Exports(clinic)
+        self.audit_names = AuditNaming(clinic)
+        self.audit_sums = AuditSums(clinic)
+        self.proofs = EntryProofs(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)

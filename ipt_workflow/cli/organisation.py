@@ -66,10 +66,14 @@ def change(
         str | None,
         typer.Option(help="When auditors read sealed text: at any time (`open`), after they unmasked it (`unmask`), or `never`."),
     ] = None,
+    crisis_contacts: Annotated[
+        str | None, typer.Option(help="Whom clients call when they need help at once, as papers print it. Separate lines by ` | `.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change an organisation's title or time zone, which courses its supervisors see, or when its auditors read sealed text."""
-    given = {"title": title, "zone": zone, "supervision": supervision, "auditor_text": auditor_text}
+    """Change an organisation's title, time zone or crisis contacts, which courses its supervisors see, or when its auditors read sealed text."""
+    contacts = None if crisis_contacts is None else crisis_contacts.replace(" | ", "\n")
+    given = {"title": title, "zone": zone, "supervision": supervision, "auditor_text": auditor_text, "crisis_contacts": contacts}
     wanted = {name: value for name, value in given.items() if value is not None}
     changed = _change(organisation, of_options(OrganisationChange, wanted))
     _show(changed, f"{changed.id} is changed.", as_json)

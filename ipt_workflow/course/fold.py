@@ -75,21 +75,39 @@ def current_facts(facts: Sequence[Fact]) -> dict[int, Fact | None]:
     for fact in facts:
         if fact.trigger == "amend":
             continue
-        current: Fact | None = fact
-        for amendment in _amendments(fact.seq, by_seq, amended):
-            current = amend(fact, current, amendment)
+        current = _after(fact, _amendments(fact.seq, by_seq, amended))
         current_by_seq[fact.seq] = None if fact.seq in gone else current
     return current_by_seq
 
 
 def _amendments(seq: int, by_seq: dict[int, Fact], amended: dict[int, int]) -> list[Fact]:
-    """The amendments of an entry that are in force, in order. A voided amendment is not, unless the whole entry was made void."""
+    """The amendments of an entry, in the order in which they were recorded."""
     chain = []
     while (seq := amended.get(seq, 0)) in by_seq:
         chain.append(by_seq[seq])
-    while len(chain) > 1 and chain[-1].data.get("void") and not chain[-1].data.get("whole"):
-        chain = chain[:-2]
     return chain
+
+
+def _after(original: Fact, chain: Sequence[Fact]) -> Fact | None:
+    """An entry's fact after these amendments, or None if it is void. A voided amendment is none, unless the whole entry was made void."""
+    in_force = list(chain)
+    while len(in_force) > 1 and in_force[-1].data.get("void") and not in_force[-1].data.get("whole"):
+        in_force = in_force[:-2]
+    current: Fact | None = original
+    for amendment in in_force:
+        current = amend(original, current, amendment)
+    return current
+
+
+def versions(facts: Sequence[Fact]) -> dict[int, list[tuple[Fact, Fact | None]]]:
+    """Every entry that is no amendment, with each fact about it in the order of recording, and what the entry was after it: None if void."""
+    by_seq, amended = {fact.seq: fact for fact in facts}, _amended_by(facts)
+    found: dict[int, list[tuple[Fact, Fact | None]]] = {}
+    for fact in facts:
+        if fact.trigger != "amend":
+            chain = _amendments(fact.seq, by_seq, amended)
+            found[fact.seq] = [(fact, fact), *((each, _after(fact, chain[: at + 1])) for at, each in enumerate(chain))]
+    return found
 
 
 def amend(original: Fact, current: Fact | None, amendment: Fact) -> Fact | None:

@@ -1,7 +1,7 @@
 """The append-only record of a course: entries, the chain of their hashes, and replay. Pure."""
 
 from ipt_workflow.course.facts import EntryActor
-from ipt_workflow.journal.chain import Checked, check_chain, check_links
+from ipt_workflow.journal.chain import Checked, EntryChecks, check_chain, check_entry, check_links
 from ipt_workflow.journal.entries import (
     GENESIS,
     SALT_BYTES,
@@ -12,6 +12,7 @@ from ipt_workflow.journal.entries import (
     entry_hash,
     facts,
     given,
+    given_after,
     masked,
     moment,
     read,
@@ -26,14 +27,17 @@ __all__ = [
     "Checked",
     "Entry",
     "EntryActor",
+    "EntryChecks",
     "Sealed",
     "Written",
     "check_chain",
+    "check_entry",
     "check_links",
     "data_digest",
     "entry_hash",
     "facts",
     "given",
+    "given_after",
     "masked",
     "moment",
     "read",

@@ -18,6 +18,18 @@ class Checked(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
+class EntryChecks(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether one stored entry is as it was written: its bytes by their hash, its link to the entry before, its sealed document.
+
+    `erased`: there is no sealed document to check.
+    """
+
+    bytes: bool
+    link: bool
+    sealed: bool
+    erased: bool
+
+
 class ChainLink(msgspec.Struct, frozen=True, gc=False):
     """The fields of an entry that link its chain. They refer to no other object, so the garbage collector need not track them."""
 
@@ -50,6 +62,22 @@ def check_chain(stored: Iterable[Stored], organisation: str, course: str) -> Che
             return Checked(entries=seq, erased=erased, bad_seq=seq, fault=fault)
         erased += sealed is None
     return msgspec.structs.replace(links, erased=erased)
+
+
+def check_entry(stored: Stored, before: str, organisation: str, course: str, seq: int) -> EntryChecks:
+    """Checks one stored entry. `before` is the hash of the bytes of the entry before, or GENESIS."""
+    raw, stored_hash, salt, sealed = stored
+    try:
+        link = _link(raw)
+        linked = (link.organisation, link.course, link.seq, link.prev_hash) == (organisation, course, seq, before)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        linked = False
+    return EntryChecks(
+        bytes=isinstance(raw, bytes) and hashlib.sha256(raw).hexdigest() == stored_hash,
+        link=linked,
+        sealed=_sealed_fault(raw, salt, sealed) is None,
+        erased=sealed is None,
+    )
 
 
 def check_links(stored: Iterable[Linked], organisation: str, course: str) -> Checked:

@@ -62,7 +62,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def document(self) -> Sealed | None:
-        return msgspec.json.decode(self.sealed, type=Sealed) if self.sealed is not None else None
+        """The sealed document. Raises JournalBroken if somebody replaced it by bytes that are none."""
+        if self.sealed is None:
+            return None
+        try:
+            return msgspec.json.decode(self.sealed, type=Sealed)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JournalBroken("The sealed document is not that of an entry.") from error
 
 
 def seal(draft: Draft, *, organisation: str, entry_id: str, prev_hash: str, salt: bytes, on_behalf_of: str | None = None) -> Entry:
@@ -131,10 +137,17 @@ def facts(entries: Iterable[Entry]) -> tuple[Fact, ...]:
 
 def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
     """The sealed data of every entry, by seq. An amended entry has the data of its last amendment in force. Erased entries are missing."""
-    by_seq: dict[int, dict[str, Any]] = {}
+    return {root: now for root, now in given_after(entries).values() if now is not None}
+
+
+def given_after(entries: Iterable[Entry]) -> dict[int, tuple[int, dict[str, Any] | None]]:
+    """By seq, the entry that each entry is about (itself, or the one that it corrects), and the sealed data of that after it.
+
+    The data is None if it was erased.
+    """
     root: dict[int, int] = {}
     superseded: dict[int, int] = {}
-    after: dict[int, dict[str, Any] | None] = {}  # the data of the entry that each amendment corrects, after it
+    after: dict[int, dict[str, Any] | None] = {}
     for entry in entries:
         seq, data = entry.written.seq, entry.written.data
         document = entry.document
@@ -143,12 +156,10 @@ def given(entries: Iterable[Entry]) -> dict[int, dict[str, Any]]:
             root[seq] = root.get(corrected, corrected)
             undone = data.get("void") and not data.get("whole")
             before = after.get(superseded.get(corrected, corrected) if undone else corrected)
-            after[seq] = now = document.data["data"] if document and "data" in document.data else before
-            if now is not None:
-                by_seq[root[seq]] = now
-        elif document:
-            by_seq[seq] = after[seq] = document.data
-    return by_seq
+            after[seq] = document.data["data"] if document and "data" in document.data else before
+        else:
+            after[seq] = document.data if document else None
+    return {seq: (root.get(seq, seq), now) for seq, now in after.items()}
 
 
 def reasons(entries: Iterable[Entry]) -> dict[int, str]:

@@ -24,15 +24,17 @@ LISTED_MAX = 50  # of each list
 ANSWERED = dt.timedelta(days=14)  # so long an answered proposal is shown
 ACCESSED = dt.timedelta(days=30)  # and an emergency access
 PROPOSALS_MAX = 50
+EARLY = dt.timedelta(minutes=15)  # so long before its time somebody may be there for an appointment
 LAST = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 class Appointment(msgspec.Struct, frozen=True, kw_only=True):
-    """An appointment without an outcome, until the end of today. `overdue`: it was before today."""
+    """An appointment without an outcome, until the end of today. `overdue`: it was before today. `begun`: its time has come, or nearly."""
 
     course: str
     at: dt.datetime
     overdue: bool
+    begun: bool
 
 
 class UnsignedSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +119,7 @@ class TherapistDay:
         proposals = await self._answered(principal, now)
         emergencies = await self.emergencies.to_clients_of(principal, now - ACCESSED, LISTED_MAX)
         lists: dict[str, list[Any]] = {
-            "appointments": self._appointments(treated, today),
+            "appointments": self._appointments(treated, today, now),
             "unsigned": self._unsigned(treated, today),
             "risks": _risks(treated),
             "blocked": self._blocked(principal, treated, now),
@@ -140,11 +142,16 @@ class TherapistDay:
             more=len(read) > COURSES_MAX,
         )
 
-    def _appointments(self, courses: Sequence[StoredCourse], today: dt.date) -> list[Appointment]:
+    def _appointments(self, courses: Sequence[StoredCourse], today: dt.date, now: dt.datetime) -> list[Appointment]:
         zone = self.clinic.zone
         begins, ends = (counters.midnight(day, zone) for day in (today, today + dt.timedelta(days=1)))
         found = [
-            Appointment(course=each.course.id, at=booking.scheduled_for, overdue=booking.scheduled_for < begins)
+            Appointment(
+                course=each.course.id,
+                at=booking.scheduled_for,
+                overdue=booking.scheduled_for < begins,
+                begun=booking.scheduled_for <= now + EARLY,
+            )
             for each in courses
             for booking in attention.without_outcome(each.course, zone)
             if booking.scheduled_for < ends

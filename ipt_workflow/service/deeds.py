@@ -5,13 +5,12 @@ import msgspec
 from ipt_workflow import journal
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import examples, triggers
-from ipt_workflow.course.triggers import Command
+from ipt_workflow.course import triggers
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import Option
 from ipt_workflow.protocols.definition import Protocol
-from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseView, EntryView
@@ -82,7 +81,8 @@ class Deeds:
             raise NotFound(NO_DEED)
         await self.decisions.permit(principal, [trigger], stored)
         entries = (await self.clinic.entries(course_id))[: stored.course.version]
-        option = await self._option(principal, stored, trigger, entries)
+        other = await self.clinic.read(stored_courses.other_open_course, stored.course.client, course_id)
+        option = await self.reads.judged_one(principal, stored, entries, other, trigger)
         await self.clinic.log(principal, "read", f"before {trigger}", [stored])
         context = self.clinic.context(principal, self.clinic.clock.now())
         therapists, supervisors = await self._colleagues("therapist"), await self._colleagues("supervisor")
@@ -112,18 +112,6 @@ class Deeds:
     async def since(self, principal: Principal, course_id: str, version: int) -> list[EntryView]:
         """What was recorded on a course after a version of it, for somebody whose own text was decided on that version."""
         return await self.reads.history(principal, course_id, version, SINCE_MAX)
-
-    async def _option(self, principal: Principal, stored: StoredCourse, trigger: str, entries: list[Entry]) -> Option:
-        course, machine = stored.course, self.clinic.machine_of(stored.course)
-        other = await self.clinic.read(stored_courses.other_open_course, course.client, course.id)
-        now = max(self.clinic.clock.now(), course.last_recorded_at)
-        named = await self.reads.staff.examples(course)
-        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
-        context = self.clinic.with_history(self.clinic.context(principal, now, **outside), entries)
-        context = self.reads.context_of(stored, trigger, context)
-        body = examples.example(machine.protocol, course, trigger, context)
-        option, _ = machine.option(course, (msgspec.convert(body, Command),), context)
-        return option
 
     async def _colleagues(self, role: str) -> tuple[Colleague, ...]:
         found = await self.clinic.read(stored_people.page, PersonFilters(status="active", role=role), "", COLLEAGUES_MAX)

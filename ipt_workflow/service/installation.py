@@ -1,7 +1,7 @@
 """The parts that a process has once, for all organisations: database, committer, settings, protocol files, clock and metrics."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,9 @@ from ipt_workflow.runtime.metrics import Metrics
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.sign_in_limits import SignInLimits
 from ipt_workflow.service.access.token_uses import TokenUses
+from ipt_workflow.service.background import one_round
 from ipt_workflow.service.probe import WriteProbe
+from ipt_workflow.service.protocols.proofs import Proofs
 from ipt_workflow.store import lookups
 from ipt_workflow.store.committer import Committer
 from ipt_workflow.store.database import Database
@@ -68,6 +70,8 @@ class Installation:
         self.tokens = self.loader(None, lookups.TOKENS)
         self.sessions = self.loader(None, lookups.SESSIONS)
         self.long_requests = LongRequests(settings.long_requests_max)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.proofs = Proofs()
         self._probe = WriteProbe(database, settings.organisation)
         self.trigger_names = frozenset(name for protocol in catalogue.protocols.values() for name in triggers.names(protocol))
 
@@ -77,8 +81,17 @@ class Installation:
             self._loaders[lookup] = SharedLoader(self.database, lookup)
         return Loader(self._loaders[lookup], organisation)
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begins work that goes on beside the requests, until it is done or the installation closes. Its error is logged."""
+        task = asyncio.ensure_future(one_round(work, waits="work waits for the database", fails="work failed"))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def close(self) -> None:
-        """Commits the waiting writes, then closes the database."""
+        """Stops the work beside the requests, commits the waiting writes, then closes the database."""
+        for each in self._tasks:
+            each.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.committer.close()
         await self.database.close()
 

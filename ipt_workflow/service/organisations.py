@@ -1,4 +1,4 @@
-"""The verbs of the operator about organisations: create, list, show, change, suspend and resume them."""
+"""The verbs of the operator about organisations: create, list, show, change, suspend and resume them. And those about one's own."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -20,6 +20,8 @@ from ipt_workflow.values.types import whole
 
 NONE_SUCH = "There is no such organisation. `ipt-workflow organisation list` shows those that exist."
 OrganisationStatus = Literal["active", "suspended"]
+CONTACTS_MAX = 1000
+CrisisContacts = Annotated[str, Meta(max_length=CONTACTS_MAX, pattern=whole(r"[^\x00-\x09\x0b-\x1f]*"))]
 Title = Annotated[str, Meta(min_length=1, max_length=128, pattern=whole(r"[^\x00-\x1f]*"))]
 
 
@@ -37,11 +39,28 @@ class OrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     Fields that are left out keep their values. With null as its `zone`, its days are those of the setting `time_zone`.
     `supervision` says whether supervisors see its courses, or those of their supervisees.
     `auditor_text` says when auditors read sealed text: at any time (`open`), after they unmasked it (`unmask`), or `never`.
+    `crisis_contacts` are printed for clients: whom they call when they need help at once, one a line.
     """
 
     title: Title | UnsetType = UNSET
     zone: str | UnsetType | None = UNSET
     status: OrganisationStatus | UnsetType = UNSET
+    supervision: Supervision | UnsetType = UNSET
+    auditor_text: AuditorText | UnsetType = UNSET
+    crisis_contacts: CrisisContacts | UnsetType = UNSET
+
+
+class OrganisationTexts(msgspec.Struct, frozen=True):
+    """What an organisation says to its clients on paper."""
+
+    crisis_contacts: str = ""
+
+
+class OwnOrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an administrator changes of their own organisation. Fields that are left out keep their values."""
+
+    title: Title | UnsetType = UNSET
+    zone: str | UnsetType | None = UNSET
     supervision: Supervision | UnsetType = UNSET
     auditor_text: AuditorText | UnsetType = UNSET
 
@@ -55,8 +74,18 @@ class OrganisationView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     supervision: Supervision
     auditor_text: AuditorText
+    crisis_contacts: str
     version: int
     created_at: dt.datetime
+
+
+SETTINGS = (*AccessRules.__struct_fields__, *OrganisationTexts.__struct_fields__)  # what an organisation's settings hold
+TEXTS = ("title", *OrganisationTexts.__struct_fields__)  # the audit log says that they changed, and not to what
+
+
+def texts_of(settings: bytes) -> OrganisationTexts:
+    """The texts in an organisation's settings."""
+    return msgspec.json.decode(settings, type=OrganisationTexts)
 
 
 class OrganisationList(msgspec.Struct, frozen=True):
@@ -98,17 +127,34 @@ class Organisations:
         """Raises Forbidden, NotFound, or CommandInvalid if the zone is not known."""
         await self.clinic.require(principal, "manage organisations")
         await self._found(organisation)
-        change = decode()
+        return await self._change(principal, organisation, decode())
+
+    async def own(self, principal: Principal) -> OrganisationView:
+        """The organisation of an administrator."""
+        await self.clinic.require(principal, "manage own organisation")
+        return _view(await self._found(self.clinic.organisation))
+
+    async def change_own(self, principal: Principal, decode: Callable[[], OwnOrganisationChange]) -> OrganisationView:
+        """Changes what an administrator decides of their own organisation. Raises Forbidden or CommandInvalid."""
+        before = await self.own(principal)
+        given = msgspec.structs.asdict(decode())
+        different = {name: value for name, value in given.items() if value is not UNSET and value != getattr(before, name)}
+        if not different:
+            return before
+        return await self._change(principal, self.clinic.organisation, OrganisationChange(**different))
+
+    async def _change(self, principal: Principal, organisation: str, change: OrganisationChange) -> OrganisationView:
         changed = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
         _check_zone(changed.get("zone"))
         while True:
             before = await self._found(organisation)
-            columns = {name: value for name, value in changed.items() if name not in AccessRules.__struct_fields__}
+            columns = {name: value for name, value in changed.items() if name not in SETTINGS}
             after = msgspec.structs.replace(before, **columns, settings=_settings(before, changed), version=before.version + 1)
             if await self._database.write(stored.change, after):
                 break
         for name, value in changed.items():
-            await self._record(principal, after, f"{name} {value or 'of the setting'}" if name != "title" else "title changed")
+            words = f"{name.replace('_', ' ')} changed" if name in TEXTS else f"{name} {value or 'of the setting'}"
+            await self._record(principal, after, words)
         return _view(after)
 
     async def _found(self, organisation: str) -> StoredOrganisation:
@@ -130,7 +176,7 @@ def _check_zone(zone: str | None) -> None:
 
 def _settings(before: StoredOrganisation, changed: Mapping[str, str]) -> bytes:
     """What the organisation sets, with what is changed of it."""
-    chosen = {name: value for name, value in changed.items() if name in AccessRules.__struct_fields__}
+    chosen = {name: value for name, value in changed.items() if name in SETTINGS}
     if not chosen:
         return before.settings
     return msgspec.json.encode({**msgspec.json.decode(before.settings), **chosen}, order="deterministic")
@@ -145,6 +191,7 @@ def _view(record: StoredOrganisation) -> OrganisationView:
         status=record.status,
         supervision=rules.supervision,
         auditor_text=rules.auditor_text,
+        crisis_contacts=texts_of(record.settings).crisis_contacts,
         version=record.version,
         created_at=record.created_at,
     )

@@ -19,6 +19,7 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, Option
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import views
+from ipt_workflow.service.access.client_labels import ClientLabels
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseDetails
@@ -67,7 +68,7 @@ class LinkedCourse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """One course as a whole. `options` is empty for who may not change it. `names` are the people's, by id, as far as they are known.
+    """One course as a whole. `label` is what the clinic calls the client. `options` is empty for who may not change it. `names` are the people's, by id, as far as they are known.
 
     `looks` are those of the last LOOKS_DAYS days, without this one.
     """
@@ -81,6 +82,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     proposals: tuple[StoredProposal, ...]
     linked: tuple[LinkedCourse, ...]
     looks: tuple[CourseLook, ...]
+    label: str | None
     names: Mapping[str, str]
 
 
@@ -99,6 +101,7 @@ class Overviews:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self.reads = CourseReads(clinic)
+        self.labels = ClientLabels(clinic)
 
     async def one(self, principal: Principal, course_id: str) -> Overview:
         """Raises NotFound or Forbidden. The number of statements does not depend on the course, nor on how many there are."""
@@ -126,6 +129,7 @@ class Overviews:
             proposals=proposals,
             linked=tuple(self._linked(details, seen.values())),
             looks=looks,
+            label=(await self.labels.of_courses(principal, [course])).get(course.id),
             names=await self._names(_people(stored, looks, proposals)),
         )
 

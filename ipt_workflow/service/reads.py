@@ -7,9 +7,9 @@ import msgspec
 
 from ipt_workflow import journal
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.course import Course
+from ipt_workflow.course import Course, examples
 from ipt_workflow.course.rules import Context
-from ipt_workflow.course.triggers import MOVES
+from ipt_workflow.course.triggers import MOVES, Command
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import Option
@@ -86,20 +86,36 @@ class CourseReads:
         self, principal: Principal, stored: StoredCourse, entries: Sequence[Entry], other: str | None, at: dt.datetime | None = None
     ) -> tuple[Option, ...]:
         """The triggers that the caller may fire on a course that was read for them. `other` is the client's other open course."""
-        course = stored.course
-        now = max(self.clinic.clock.now(), course.last_recorded_at)
-        machine = self.clinic.machine_of(course)
-        named = await self.staff.examples(course)
-        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
-        context = self.clinic.with_history(
-            self.clinic.context(principal, max(now, at) if at else now, **outside), entries[: course.version]
+        context = await self._context(principal, stored, entries, other, at)
+        items = self.clinic.machine_of(stored.course).options(
+            stored.course, lambda name: self._context_of(stored, name, context), at
         )
-        items = machine.options(course, lambda name: self.context_of(stored, name, context), at)
         if stored.relation and (allowed := stored.relation.writes) is not None:
             return tuple(each for each in items if each.trigger in allowed)
         return items
 
-    def context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
+    async def judged_one(
+        self, principal: Principal, stored: StoredCourse, entries: Sequence[Entry], other: str | None, trigger: str
+    ) -> Option:
+        """The same of one trigger."""
+        machine = self.clinic.machine_of(stored.course)
+        context = self._context_of(stored, trigger, await self._context(principal, stored, entries, other, None))
+        body = examples.example(machine.protocol, stored.course, trigger, context)
+        return machine.option(stored.course, (msgspec.convert(body, Command),), context)[0]
+
+    async def _context(
+        self, principal: Principal, stored: StoredCourse, entries: Sequence[Entry], other: str | None, at: dt.datetime | None
+    ) -> Context:
+        """The context of examples, at a time or now."""
+        course = stored.course
+        now = max(self.clinic.clock.now(), course.last_recorded_at)
+        named = await self.staff.examples(course)
+        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
+        return self.clinic.with_history(
+            self.clinic.context(principal, max(now, at) if at else now, **outside), entries[: course.version]
+        )
+
+    def _context_of(self, stored: StoredCourse, name: str, context: Context) -> Context:
         """The context of one trigger's example. The example names a new client, and another protocol if there is one."""
         protocol = self.clinic.machine_of(stored.course).protocol
         if name == "relink_client":

@@ -33,6 +33,13 @@ _OVERRIDING: dict[str, sa.ColumnElement[Any]] = {
         )
     ),
 }
+
+
+def overriding(dialect: str) -> sa.ColumnElement[Any]:
+    """The bytes of an entry that overrode rules, else null."""
+    return _OVERRIDING[dialect]
+
+
 # Converts the time that comes first in a row. PostgreSQL's driver returns a datetime already.
 _READ_TIME = {"sqlite": from_driver(entry.c.recorded_at, DIALECTS["sqlite"]), "postgresql": None}
 

@@ -148,6 +148,19 @@ def counts(connection: sa.Connection, organisation: str) -> dict[str, int]:
     return {row[0]: row[1] for row in found}
 
 
+def unfinished(connection: sa.Connection, organisation: str) -> dict[str, dict[str, int]]:
+    """How many deliveries of each subscription wait, and how many are dead letters: by subscription and status."""
+    found: dict[str, dict[str, int]] = {}
+    statement = (
+        sa.select(delivery.c.subscription_id, delivery.c.status, sa.func.count())
+        .where(delivery.c.organisation == organisation, delivery.c.status.in_(("waiting", "dead")))
+        .group_by(delivery.c.subscription_id, delivery.c.status)
+    )
+    for subscription, status, count in connection.execute(statement):
+        found.setdefault(subscription, {})[status] = count
+    return found
+
+
 def prune(connection: sa.Connection, organisation: str, before: dt.datetime) -> int:
     """Removes deliveries that were delivered or cancelled before a moment. Dead letters stay until they are replayed."""
     removed = connection.execute(

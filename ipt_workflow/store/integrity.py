@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow import journal
@@ -43,6 +44,25 @@ def check_courses(
             found = _restriction(connection, found, row, restricted=course_id in restricted)
         checked.append((course_id, found))
     return checked
+
+
+class StoredEntry(msgspec.Struct, frozen=True):
+    """One entry as the database keeps it, and the bytes of the entry before; None before the first."""
+
+    canonical: Any
+    hash: str
+    salt: Any
+    sealed: Any
+    before: Any
+
+
+def stored_entry(connection: sa.Connection, organisation: str, course_id: str, seq: int) -> StoredEntry | None:
+    """An entry of a course, neither converted nor checked. None if there is no such entry."""
+    kept = {row.seq: row for row in stored_courses.raw_entries(connection, organisation, [course_id])[course_id]}
+    found, before = kept.get(seq), kept.get(seq - 1)
+    return (
+        StoredEntry(found.canonical, found.hash, found.salt, found.sealed, before.canonical if before else None) if found else None
+    )
 
 
 def _restriction(connection: sa.Connection, checked: Checked, row: sa.RowMapping, *, restricted: bool) -> Checked:

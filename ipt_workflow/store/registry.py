@@ -1,11 +1,13 @@
 """Open courses by need: those first that most need somebody, and of these the one that has needed it longest.
 
 The order is that of the kinds of attention in NEEDS that their rows hold, and then that of their ids. The databases cannot tell
-which way to a page is short. If somebody's open courses are few, all are sorted. Else each kind is read by its own index, up to a page.
+which way to a page is short. If somebody's open courses are few, all are sorted. Else each kind is read by its own index until a page
+is full. Where one kind is asked for, it alone decides.
 """
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import cache
 
 import msgspec
 import sqlalchemy as sa
@@ -19,8 +21,8 @@ NEEDS = (
     *("outcome_missing", "unsigned", "deviation", "owed", "contradicted", "transfer_open", "ending"),
 )
 FEW = 500
-NONE = len(NEEDS)  # the rank of a course that needs nobody
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+NOW = sa.bindparam("now", type_=course.c.last_recorded_at.type)
 _open: sa.ColumnElement[bool] = sa.literal_column(OPEN)
 
 
@@ -34,7 +36,7 @@ class RegistryFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A course's place in the order: its rank among NEEDS, since when it has had that, and its id."""
+    """A course's place in the order: its rank among the kinds of need, since when it has had that, and its id."""
 
     rank: int
     since: dt.datetime
@@ -55,82 +57,85 @@ def page(
     if sight.own_only and filters.therapist not in {None, who.person}:
         return []
     therapist = who.person if sight.own_only else filters.therapist
-    conditions = [course.c.organisation == organisation, *_conditions(filters, therapist, now)]
+    wanted = ((course.c.therapist, therapist), (course.c.protocol, filters.protocol), (course.c.phase, filters.phase))
+    conditions = [course.c.organisation == organisation, *(column == value for column, value in wanted if value is not None)]
     if sight.condition is not None and not sight.own_only:
         conditions.append(sight.condition)
+    order = _order(filters.attention)
+    place = order.place(connection, organisation, after, now) if after else None
     few = len(connection.execute(sa.select(course.c.id).where(_open, *conditions).limit(FEW + 1)).all()) <= FEW
-    place = _place(connection, organisation, after, now) if after else None
-    return (_sorted if few else _by_kind)(connection, conditions, place, limit, now)
+    return (order.sorted if few else order.by_kind)(connection, conditions, place, limit, now)
 
 
-def _conditions(filters: RegistryFilters, therapist: str | None, now: dt.datetime) -> list[sa.ColumnElement[bool]]:
-    wanted = ((course.c.therapist, therapist), (course.c.protocol, filters.protocol), (course.c.phase, filters.phase))
-    conditions: list[sa.ColumnElement[bool]] = [column == value for column, value in wanted if value is not None]
-    return conditions + ([_due(filters.attention, now)] if filters.attention else [])
+class _Order:
+    """The order of courses by kinds of need at the moment `now`, a parameter of its statements.
+
+    With `every`, those that need nobody come last; else they are left out.
+    """
+
+    def __init__(self, kinds: Sequence[str], *, every: bool) -> None:
+        self.columns = [course.c[f"{kind}_from"] for kind in kinds]
+        self.every = every
+        self.none = len(kinds)  # the rank of a course that needs nobody
+        due = [(column <= NOW, column) for column in self.columns]
+        self.rank = sa.case(*((is_due, sa.literal(rank)) for rank, (is_due, _) in enumerate(due)), else_=sa.literal(self.none))
+        self.since = sa.case(*due, else_=_moment(LONG_AGO))
+        self.key = (self.rank, self.since, course.c.id)
+        self.higher = [sa.or_(column.is_(None), column > NOW) for column in self.columns]  # that a course has none of a higher rank
+
+    def place(self, connection: sa.Connection, organisation: str, course_id: str, now: dt.datetime) -> Place | None:
+        """Where a course stands in the order; None if there is no such course."""
+        statement = sa.select(self.rank, self.since).where(course.c.organisation == organisation, course.c.id == course_id)
+        row = connection.execute(statement, {"now": now}).first()
+        return Place(row[0], row[1], course_id) if row else None
+
+    def sorted(
+        self,
+        connection: sa.Connection,
+        conditions: Sequence[sa.ColumnElement[bool]],
+        after: Place | None,
+        limit: int,
+        now: dt.datetime,
+    ) -> list[str]:
+        later = [] if after is None else [sa.tuple_(*self.key) > sa.tuple_(after.rank, _moment(after.since), after.id)]
+        needing = [] if self.every else [self.rank < self.none]
+        statement = sa.select(course.c.id).where(_open, *conditions, *needing, *later).order_by(*self.key)
+        return list(connection.execute(statement.limit(limit), {"now": now}).scalars())
+
+    def by_kind(
+        self,
+        connection: sa.Connection,
+        conditions: Sequence[sa.ColumnElement[bool]],
+        after: Place | None,
+        limit: int,
+        now: dt.datetime,
+    ) -> list[str]:
+        """The courses of one rank after another, until there are enough. Ranks before the place are left out."""
+        found: list[str] = []
+        for rank in range(after.rank if after else 0, self.none + self.every):
+            statement = self._of_rank(rank, after).where(_open, *conditions)
+            rows = connection.execute(statement.limit(limit - len(found)), {"now": now})
+            found += [row.id for row in rows]
+            if len(found) == limit:
+                break
+        return found
+
+    def _of_rank(self, rank: int, after: Place | None) -> sa.Select[tuple[str]]:
+        """The courses of a rank, in order. An index of its kind holds them so."""
+        begun = after if after and after.rank == rank else None
+        statement = sa.select(course.c.id).where(*self.higher[:rank])
+        if rank == self.none:
+            return statement.where(course.c.id > (begun.id if begun else "")).order_by(course.c.id)
+        since = self.columns[rank]
+        later = [] if begun is None else [sa.tuple_(since, course.c.id) > sa.tuple_(_moment(begun.since), begun.id)]
+        return statement.where(since <= NOW, *later).order_by(since, course.c.id)
 
 
-def _due(kind: str, now: dt.datetime) -> sa.ColumnElement[bool]:
-    due: sa.ColumnElement[bool] = course.c[f"{kind}_from"] <= now
-    return due
-
-
-def _rank(now: dt.datetime) -> sa.ColumnElement[int]:
-    return sa.case(*((_due(kind, now), sa.literal(rank)) for rank, kind in enumerate(NEEDS)), else_=sa.literal(NONE))
-
-
-def _since(now: dt.datetime) -> sa.ColumnElement[dt.datetime]:
-    return sa.case(*((_due(kind, now), course.c[f"{kind}_from"]) for kind in NEEDS), else_=_moment(LONG_AGO))
+@cache
+def _order(kind: str | None) -> _Order:
+    """The order by one kind of need, or by all."""
+    return _Order((kind,) if kind else NEEDS, every=kind is None)
 
 
 def _moment(value: dt.datetime) -> sa.ColumnElement[dt.datetime]:
     return sa.literal(value, course.c.last_recorded_at.type)
-
-
-def _place(connection: sa.Connection, organisation: str, course_id: str, now: dt.datetime) -> Place | None:
-    """Where a course stands in the order; None if there is no such course."""
-    statement = sa.select(_rank(now), _since(now)).where(course.c.organisation == organisation, course.c.id == course_id)
-    row = connection.execute(statement).first()
-    return Place(row[0], row[1], course_id) if row else None
-
-
-def _sorted(
-    connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]], after: Place | None, limit: int, now: dt.datetime
-) -> list[str]:
-    rank, since = _rank(now), _since(now)
-    later = [] if after is None else [sa.tuple_(rank, since, course.c.id) > sa.tuple_(after.rank, _moment(after.since), after.id)]
-    statement = sa.select(course.c.id).where(_open, *conditions, *later).order_by(rank, since, course.c.id)
-    return list(connection.execute(statement.limit(limit)).scalars())
-
-
-def _by_kind(
-    connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]], after: Place | None, limit: int, now: dt.datetime
-) -> list[str]:
-    """The first of each rank, and of these the first. Ranks before the place are left out."""
-    firsts = [
-        sa.select(_of_rank(rank, [*conditions, *_later(rank, after)], limit, now).subquery())
-        for rank in range(after.rank if after else 0, NONE + 1)
-    ]
-    every = sa.union_all(*firsts).subquery()
-    statement = sa.select(every.c.id).order_by(every.c.rank, every.c.since, every.c.id).limit(limit)
-    return list(connection.execute(statement).scalars())
-
-
-def _of_rank(
-    rank: int, conditions: Sequence[sa.ColumnElement[bool]], limit: int, now: dt.datetime
-) -> sa.Select[tuple[str, int, dt.datetime]]:
-    """The first courses of a rank. An index of its kind gives them in order."""
-    higher = [sa.or_(course.c[f"{kind}_from"].is_(None), course.c[f"{kind}_from"] > now) for kind in NEEDS[:rank]]
-    since: sa.ColumnElement[dt.datetime] = _moment(LONG_AGO) if rank == NONE else course.c[f"{NEEDS[rank]}_from"]
-    due = [] if rank == NONE else [since <= now]
-    order = (course.c.id,) if rank == NONE else (since, course.c.id)
-    columns = sa.select(course.c.id, sa.literal(rank).label("rank"), since.label("since"))
-    return columns.where(_open, *conditions, *due, *higher).order_by(*order).limit(limit)
-
-
-def _later(rank: int, after: Place | None) -> list[sa.ColumnElement[bool]]:
-    if after is None or rank != after.rank:
-        return []
-    if rank == NONE:
-        return [course.c.id > after.id]
-    since = course.c[f"{NEEDS[rank]}_from"]
-    return [sa.tuple_(since, course.c.id) > sa.tuple_(_moment(after.since), after.id)]

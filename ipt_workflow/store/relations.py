@@ -6,6 +6,8 @@ which kinds of tie the person has at all: most have none, and then their own cou
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -25,15 +27,16 @@ from ipt_workflow.store.schema.tables import (
 )
 
 Ids = sa.Select[tuple[str]]
+Value = Any  # of a column, or the parameter of a statement
 
 
 class _Tied:
-    """The ids of the courses that one person is tied to, by kind of tie."""
+    """The ids of the courses that one person is tied to, by kind of tie. Who it is, where and when may be parameters."""
 
-    def __init__(self, organisation: str, who: Viewer, now: dt.datetime) -> None:
-        self.organisation, self.person, self.now = organisation, who.person, now
+    def __init__(self, organisation: Value, person: Value, now: Value, *, supervises: bool) -> None:
+        self.organisation, self.person, self.now = organisation, person, now
         self.kinds: dict[str, Callable[[], Ids]] = {"facilitates": self.facilitates, "covers": self.covers}
-        if who.sees_supervisees:
+        if supervises:
             self.kinds["supervises"] = self.supervises
 
     def named(self) -> Ids:
@@ -120,7 +123,17 @@ class _Tied:
         )
 
 
-def facilitated(organisation: str, *people: str) -> Ids:
+@cache
+def _ties_held(*, supervises: bool) -> sa.Select[Any]:
+    """Which kinds of tie the parameter `person` has to any course. It is made once, since making it takes longer than running it."""
+    now = sa.bindparam("now", type_=cover.c.ends_at.type)
+    tied = _Tied(sa.bindparam("organisation"), sa.bindparam("person"), now, supervises=supervises)
+    ties = {**tied.kinds, "emergency": tied.emergency}
+    held: sa.Select[Any] = sa.select(*(sa.exists(ids_of()).label(kind) for kind, ids_of in ties.items()))  # type: ignore[assignment]
+    return held
+
+
+def facilitated(organisation: Value, *people: Value) -> Ids:
     """The groups that any of these people facilitates: the latest line that names facilitators names one of them."""
     later = group_facilitator.alias()
     replaced = sa.exists().where(
@@ -133,7 +146,7 @@ def facilitated(organisation: str, *people: str) -> Ids:
     )
 
 
-def supervisees(organisation: str, supervisor: str) -> Ids:
+def supervisees(organisation: Value, supervisor: Value) -> Ids:
     """The people whom a person supervises."""
     return sa.select(person_supervisor.c.person).where(
         person_supervisor.c.organisation == organisation, person_supervisor.c.supervisor == supervisor
@@ -148,7 +161,7 @@ def relations_of(
     connection: sa.Connection, organisation: str, who: Viewer, ids: Sequence[str], now: dt.datetime
 ) -> dict[str, Relation]:
     """How a person is related to each of these courses at this moment, as far as the courses exist for them."""
-    tied = _Tied(organisation, who, now)
+    tied = _Tied(organisation, who.person, now, supervises=who.sees_supervisees)
     kinds = {"named": tied.named, "emergency": tied.emergency, **tied.kinds}
     columns = [course.c.id.in_(ids_of()).label(kind) for kind, ids_of in kinds.items()]
     statement = sa.select(course.c.id, course.c.therapist, course.c.restricted, course.c.shared, *columns)
@@ -172,12 +185,12 @@ def sight(connection: sa.Connection, organisation: str, who: Viewer, now: dt.dat
         return Sight(course.c.shared if who.bound_by_sharing else None)
     if not who.has_ties:
         return Sight(sa.false())
-    tied = _Tied(organisation, who, now)
+    tied = _Tied(organisation, who.person, now, supervises=who.sees_supervisees)
     own = course.c.therapist == who.person
     if who.sees_organisation:
         return Sight(sa.or_(~course.c.restricted, own, course.c.id.in_(tied.named()), course.c.id.in_(tied.emergency())))
-    ties = {**tied.kinds, "emergency": tied.emergency}
-    found = connection.execute(sa.select(*(sa.exists(ids_of()).label(kind) for kind, ids_of in ties.items()))).mappings().one()
+    asked = {"organisation": organisation, "person": who.person, "now": now}
+    found = connection.execute(_ties_held(supervises=who.sees_supervisees), asked).mappings().one()
     kinds = [ids_of() for kind, ids_of in tied.kinds.items() if found[kind]]
     opened = [tied.emergency()] if found["emergency"] else []
     if not kinds and not opened:

@@ -106,6 +106,19 @@ def keys(connection: sa.Connection, organisation: str, source_id: str, now: dt.d
     return structs.read_all(connection, statement.order_by(key.c.created_at, key.c.id), StoredSourceKey)
 
 
+def keys_of_many(
+    connection: sa.Connection, organisation: str, ids: Sequence[str], now: dt.datetime
+) -> dict[str, list[StoredSourceKey]]:
+    """The keys of several sources that have not expired, oldest first, by source."""
+    statement = _select_key.where(
+        key.c.organisation == organisation, key.c.source_id.in_(ids), sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now)
+    )
+    found: dict[str, list[StoredSourceKey]] = {each: [] for each in ids}
+    for each in structs.read_all(connection, statement.order_by(key.c.created_at, key.c.id), StoredSourceKey):
+        found[each.source_id].append(each)
+    return found
+
+
 def rotate(connection: sa.Connection, organisation: str, new: StoredSourceKey, until: dt.datetime) -> None:
     """Adds a key to its source. Other keys of its kind expire at `until`; expired keys are deleted."""
     of_source = (key.c.organisation == organisation, key.c.source_id == new.source_id)

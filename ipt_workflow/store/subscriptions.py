@@ -142,9 +142,23 @@ def keys(connection: sa.Connection, organisation: str, subscription_id: str, now
 
 def keys_of_all(connection: sa.Connection, organisation: str, now: dt.datetime) -> dict[str, tuple[StoredKey, ...]]:
     """The keys of all subscriptions that have not expired, newest first, by subscription."""
+    return _keys_by_owner(
+        connection, key.c.organisation == organisation, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now)
+    )
+
+
+def keys_of_many(
+    connection: sa.Connection, organisation: str, ids: Sequence[str], now: dt.datetime
+) -> dict[str, tuple[StoredKey, ...]]:
+    """The same of several subscriptions. One without keys is left out."""
+    unexpired = sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now)
+    return _keys_by_owner(connection, key.c.organisation == organisation, key.c.subscription_id.in_(ids), unexpired)
+
+
+def _keys_by_owner(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> dict[str, tuple[StoredKey, ...]]:
     statement = (
         sa.select(key.c.subscription_id, *structs.columns(key, StoredKey))
-        .where(key.c.organisation == organisation, sa.or_(key.c.expires_at.is_(None), key.c.expires_at > now))
+        .where(*conditions)
         .order_by(key.c.subscription_id, key.c.created_at.desc(), key.c.id.desc())
     )
     found: dict[str, tuple[StoredKey, ...]] = {}

@@ -53,13 +53,5 @@ async def client(request: PageRequest, client_id: FromPath[str]) -> Response[byt
     return redirect(request, f"/courses/{found[0]}")  # type: ignore[return-value]
 
 
-@get("/courses/{course_id:str}", include_in_schema=False)
-async def course(request: PageRequest, course_id: FromPath[str]) -> Response[bytes]:
-    """A course in short."""
-    principal = acting(session_of(request), "pages", request_id(request.scope))
-    found = await services_of(request).reads.course(principal, course_id)
-    return page(request, "course.html", course=found)
-
-
 OPEN_HANDLERS = (launch, callback, keys)
-HANDLERS = (client, course)
+HANDLERS = (client,)

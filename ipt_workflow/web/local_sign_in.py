@@ -10,6 +10,8 @@ from ipt_workflow.service.access.attempts import SignInAttempts, SignInRequest
 from ipt_workflow.service.access.enrolment import Enrolled, Enrolment, TypedPassword
 from ipt_workflow.service.access.local_sign_in import LocalSignIn
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.web.answers import PASSWORD_FAULTS, said
+from ipt_workflow.web.language import gettext
 from ipt_workflow.web.pages import PageRequest, asset, page
 from ipt_workflow.web.sign_in import signed_in, with_session
 from ipt_workflow.web.visitors import address, caller_address, clinic_of, request_id, visitor
@@ -50,7 +52,10 @@ async def typed_password(request: PageRequest) -> TypedPassword:
 
 
 def sentences(invalid: CommandInvalid) -> tuple[str, ...]:
-    return tuple(f"The {each.where} {each.message}." for each in invalid.faults)
+    known = (PASSWORD_FAULTS.get(each.message) for each in invalid.faults)
+    return tuple(
+        gettext(own) if own else f"The {each.where} {each.message}." for own, each in zip(known, invalid.faults, strict=True)
+    )
 
 
 def with_new_secret(person: str, *, wanted: bool) -> dict[str, str]:
@@ -94,7 +99,14 @@ async def use_recovery_code(request: PageRequest, organisation: FromPath[str]) -
     try:
         done = await service.by_recovery_code(person, await typed(request, "code"), await from_where(request))
     except SignInRefused as refused:
-        return page(request, "recovery_code.html", 400, organisation=organisation, person=person, messages=(str(refused),))
+        return page(
+            request,
+            "recovery_code.html",
+            400,
+            organisation=organisation,
+            person=person,
+            messages=(said(refused, "sign-in-refused"),),
+        )
     return await signed_in(request, done)
 
 
@@ -113,7 +125,9 @@ async def use_password(request: PageRequest, organisation: FromPath[str]) -> Res
     try:
         done = await service.by_password(person, *given, await from_where(request))
     except SignInRefused as refused:
-        return page(request, "password.html", 400, organisation=organisation, person=person, messages=(str(refused),))
+        return page(
+            request, "password.html", 400, organisation=organisation, person=person, messages=(said(refused, "sign-in-refused"),)
+        )
     return await signed_in(request, done)
 
 

@@ -15,7 +15,7 @@ from ipt_workflow.errors import NotFound, ProviderUnusable, SignInRefused
 from ipt_workflow.service.access.sessions import SignedIn
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN
 from ipt_workflow.service.access.sign_in_links import SignInLinks, is_this_machine
-from ipt_workflow.web import forgery
+from ipt_workflow.web import forgery, interrupted
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
 from ipt_workflow.web.visitors import (
     BROWSER_COOKIE,
@@ -27,6 +27,7 @@ from ipt_workflow.web.visitors import (
     request_id,
     sign_in_of,
     visitor,
+    wanted_page,
 )
 
 BEGUN_SECONDS = 600
@@ -48,6 +49,7 @@ async def choice(request: PageRequest, organisation: FromPath[str]) -> Response[
         "oidc": settings.oidc,
         "passkeys": relying_party(address(request)) is not None,
         "passwords": settings.passwords,
+        "kept": interrupted.KEPT in request.query_params,
     }
     return page(request, "sign_in.html", organisation=organisation, title=await clinic.title(), **known)
 
@@ -89,9 +91,11 @@ async def callback(request: PageRequest, organisation: FromPath[str]) -> Respons
     return await signed_in(request, done)
 
 
-async def signed_in(request: PageRequest, done: SignedIn, path: str = "/") -> Response[None]:
-    """Gives the browser its new session. What it knew before somebody signed in is forgotten."""
-    return await with_session(request, redirect(request, path), done)
+async def signed_in(request: PageRequest, done: SignedIn, path: str | None = None) -> Response[None]:
+    """Gives the browser its new session, and goes where it was going. What else it knew before somebody signed in is forgotten."""
+    response = await with_session(request, redirect(request, path or wanted_page(request)), done)
+    response.cookies.append(no_cookie(interrupted.COOKIE))
+    return response
 
 
 async def with_session(request: PageRequest, response: Response[Content], done: SignedIn) -> Response[Content]:

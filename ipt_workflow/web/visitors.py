@@ -19,7 +19,7 @@ from ipt_workflow.service.access.sessions import SignInSessions, acting
 from ipt_workflow.service.access.sign_in import NO_SIGN_IN, SignIn
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.access import StoredSession
-from ipt_workflow.web import language
+from ipt_workflow.web import interrupted, language
 from ipt_workflow.web.pages import PageRequest
 
 COOKIE = "__Host-ipt"
@@ -38,7 +38,11 @@ class Visitor(ASGIMiddleware):
         try:
             clinic, session = await _identified(scope)
         except Unauthenticated as error:
-            raise limits.refused(scope, error) from None
+            refused = limits.refused(scope, error)
+            state["ipt_kept"] = refused is error and await interrupted.keep(
+                scope, receive, of_cookie(_cookies(scope).get(COOKIE, ""))
+            )
+            raise refused from None
         limits.admit(scope, clinic.organisation, session.id)
         state["ipt_services"] = front_desk(scope).of(clinic)
         state["ipt_session"] = session
@@ -95,6 +99,11 @@ def _cookies(scope: Any) -> dict[str, str]:
 def browser_of(request: PageRequest) -> str:
     """The secret of the browser that began a sign-in; empty if it has none."""
     return _cookies(request.scope).get(BROWSER_COOKIE, "")
+
+
+def wanted_page(request: PageRequest) -> str:
+    """Where the browser was going when it had to sign in."""
+    return interrupted.wanted(_cookies(request.scope).get(interrupted.COOKIE, ""))
 
 
 def request_id(scope: Any) -> str | None:

@@ -170,11 +170,19 @@ def test_what_an_organisation_decides_counts_from_the_next_request_and_leaves_it
         assert (changed["supervision"], changed["auditor_text"], changed["zone"]) == ("supervisees", "never", SOUTH["zone"])
         assert await seen() == (404, False)
         await change(supervision="organisation", auditor_text="open", zone=None)
+        assert (await change(crisis_contacts="Crisis line: 116 123\nClinic: 01 234"))["crisis_contacts"].endswith("01 234")
+        assert (await change(title="South"))["crisis_contacts"].startswith("Crisis line")
         assert await seen() == (200, True)
         record = await api.clinic.database.read(lambda connection: organisations.find(connection, "south"))
         settings = msgspec.json.decode(record.settings)
         assert (record.zone, settings["sign_in"], settings["launch"]) == (None, {"passwords": True}, [])
-        for body in ({"supervision": None}, {"auditor_text": "sometimes"}, {"status": "gone"}, {"zone": "Berlin"}):
+        for body in (
+            {"supervision": None},
+            {"auditor_text": "sometimes"},
+            {"status": "gone"},
+            {"zone": "Berlin"},
+            {"crisis_contacts": "x" * 1001},
+        ):
             answer = await api.client.patch(path, json=body, headers=api.headers("operator"))
             assert (answer.status_code, [each["where"] for each in answer.json()["errors"]]) == (422, list(body))
 

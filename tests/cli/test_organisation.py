@@ -34,6 +34,8 @@ def test_an_organisation_is_created_shown_changed_suspended_and_resumed(run):
     assert " ".join(run("show", "south").stdout.split()) == says
     run("change", "south", "--supervision", "supervisees")
     run("change", "south", "--auditor-text", "unmask", "--title", "South", "--zone", "Europe/Berlin")
+    run("change", "south", "--crisis-contacts", "Crisis line: 116 123 | Clinic: 01 234")
+    assert json.loads(run("show", "south", "--json").stdout)["crisis_contacts"] == "Crisis line: 116 123\nClinic: 01 234"
     run("suspend", "south")
     expected = {"title": "South", "zone": "Europe/Berlin", "supervision": "supervisees", "auditor_text": "unmask"}
     assert shown(run) == {**expected, "status": "suspended"}

@@ -60,16 +60,19 @@ def pages(settings, who: Viewer, filters: RegistryFilters, limit: int, now: dt.d
 
 
 def expected(rows, who: Viewer, filters: RegistryFilters, now: dt.datetime) -> list[str]:
+    kinds = (filters.attention,) if filters.attention else NEEDS
+
     def place(row):
-        for rank, kind in enumerate(NEEDS):
+        for rank, kind in enumerate(kinds):
             if row[f"{kind}_from"] is not None and row[f"{kind}_from"] <= now:
                 return rank, row[f"{kind}_from"], row["id"]
-        return len(NEEDS), registry.LONG_AGO, row["id"]
+        return len(kinds), registry.LONG_AGO, row["id"]
 
     def is_asked_for(row) -> bool:
         mine = who.role == "supervisor" or row["therapist"] == who.person
         wanted = {"therapist": filters.therapist, "protocol": filters.protocol, "phase": filters.phase}
-        due = filters.attention is None or (row[f"{filters.attention}_from"] or now) < now
+        due = filters.attention is None or (row[f"{filters.attention}_from"] or registry.LONG_AGO) <= now
+        due &= filters.attention is None or row[f"{filters.attention}_from"] is not None
         return mine and due and row["state"] not in ENDED and all(value in {None, row[name]} for name, value in wanted.items())
 
     return [row["id"] for row in sorted((each for each in rows if is_asked_for(each)), key=place)]

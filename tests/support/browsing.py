@@ -170,7 +170,7 @@ class Browser:
         return self
 
     async def _send(self, method: str, pairs: Pairs | None) -> None:
-        headers = {"Accept-Language": self.language, "Sec-Fetch-Site": "same-origin"}
+        headers = {"Accept": "text/html", "Accept-Language": self.language, "Sec-Fetch-Site": "same-origin"}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         body = {"content": str(httpx.QueryParams(pairs))} if pairs is not None else {}

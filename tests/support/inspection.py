@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import threading
 from collections.abc import Coroutine, Iterator
@@ -61,6 +62,17 @@ class Inspector:
         path = PICTURES / f"{name}.png"
         self._waited(self._picture(html, path, look))
         return path
+
+    def pages(self, html: str) -> int:
+        """How many pages of A4 the browser prints."""
+        return len(re.findall(rb"/Type /Page\b", self._waited(self._printed(html))))
+
+    async def _printed(self, html: str) -> bytes:
+        page = await self._shown(html, LOOKS["light"])
+        try:
+            return await page.pdf(format="A4")
+        finally:
+            await page.context.close()
 
     async def _shown(self, html: str, look: Look) -> Page:
         async def answer(route: Route) -> None:

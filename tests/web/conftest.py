@@ -17,6 +17,8 @@ from support.browsing import Browser
 from support.inspection import LOOKS, Inspector
 from support.signing_in import Site
 
+from ipt_workflow.store.databases.sqlite import SqliteDatabase
+
 
 @pytest.fixture(scope="module")
 def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -57,6 +59,7 @@ def axe(request: pytest.FixtureRequest, _inspector: Inspector) -> Callable[[Brow
     """Checks the page that a browser shows. The test runs once in every look; `make test` has the first."""
 
     def check(browser: Browser) -> None:
+        assert browser.status < 500, browser.text
         faults = _inspector.faults(browser.answer.text, LOOKS[request.param])
         assert faults == [], f"{browser.path} ({request.param}):\n" + "\n".join(faults)
 
@@ -68,9 +71,16 @@ def picture(_inspector: Inspector) -> Callable[..., Any]:
     """Keeps a picture of what a browser shows: `picture(browser, "my-day", "dark")`."""
 
     def take(browser: Browser, name: str, look: str = "light") -> None:
+        assert browser.status < 500, browser.text
         assert _inspector.picture(browser.answer.text, name, LOOKS[look]).is_file()
 
     return take
+
+
+@pytest.fixture
+def printed_pages(_inspector: Inspector) -> Callable[[Browser], int]:
+    """How many pages of A4 a browser prints of what it shows."""
+    return lambda browser: _inspector.pages(browser.answer.text)
 
 
 @pytest.fixture
@@ -84,10 +94,18 @@ def statements() -> Callable[[], AbstractContextManager[list[str]]]:
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             asked.append(statement)
 
+        find = SqliteDatabase.find  # lookups go past the engine
+
+        async def found(self: SqliteDatabase, lookup: Any, *args: Any) -> Any:
+            asked.append(lookup.sql["sqlite"])
+            return await find(self, lookup, *args)
+
         sa.event.listen(sa.Engine, "before_cursor_execute", note)
-        try:
-            yield asked
-        finally:
-            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SqliteDatabase, "find", found)
+            try:
+                yield asked
+            finally:
+                sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
     return counted

@@ -1,8 +1,10 @@
 """The frame of every page: its styles, its parts, where one can go from it."""
 
+import asyncio
 import re
 
 import pytest
+from support import page_client
 
 from ipt_workflow.web.pages import asset
 
@@ -99,12 +101,15 @@ def test_one_signs_out_from_every_page(browse):
     browse(test)
 
 
-@pytest.mark.parametrize("path", ("/me", "/passkeys", SIGN_IN, f"{SIGN_IN}/passkey", f"{SIGN_IN}/recovery-code"))
+@pytest.mark.parametrize(
+    "path", ("/me", "/passkeys", "/nowhere", "/patterns", SIGN_IN, f"{SIGN_IN}/passkey", f"{SIGN_IN}/recovery-code")
+)
 def test_the_first_pages_are_accessible(browse, axe, path):
     async def test(site):
         page = await site.visitor("pat", "therapist", "supervisor") if path == "/me" else await site.visitor()
         await site.visitor("pat")
         await page.open(path)
+        assert page.status == (404 if path == "/nowhere" else 200)
         axe(page)
 
     browse(test)
@@ -151,5 +156,45 @@ def test_a_page_names_whoever_is_signed_in(browse):
         page = await site.visitor("pat")
         await page.open("/me")
         assert "Pat Jones, as therapist" in page.tree.text
+
+    browse(test)
+
+
+def test_an_address_that_nothing_serves_is_a_page_for_a_browser_alone(browse):
+    async def test(site):
+        page = await site.visitor(language="de")
+        await page.open("/nowhere")
+        assert (page.status, page.tree.one("html")["lang"]) == (404, "de")
+        for method, accept in (("GET", "*/*"), ("POST", "text/html"), ("GET", "application/json")):
+            answer = await site.client.request(method, "/nowhere", headers={"Accept": accept})
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+    browse(test)
+
+
+def test_the_patterns_are_shown_in_development_alone(settings, clock):
+    async def inside():
+        async with page_client.running(settings, clock) as site:
+            assert (await site.get("/patterns")).status_code == 404
+
+    asyncio.run(inside())
+
+
+def test_pictures_of_the_pieces_are_kept(browse, picture):
+    async def test(site):
+        page = await site.visitor()
+        await page.open("/patterns")
+        for look in ("light", "dark", "narrow", "forced"):
+            picture(page, f"patterns-{look}", look)
+
+    browse(test)
+
+
+def test_a_page_asks_the_database_little(browse, statements):
+    async def test(site):
+        page = await site.visitor()
+        with statements() as asked:
+            await page.open("/me")
+        assert 0 < len(asked) <= 8
 
     browse(test)

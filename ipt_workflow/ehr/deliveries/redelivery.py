@@ -36,6 +36,11 @@ class Deliveries:
         await self.clinic.log(principal, "read", "deliveries", [each.course for each in listed if each.course])
         return [delivery_view(each) for each in listed]
 
+    async def unfinished(self, principal: Principal) -> dict[str, dict[str, int]]:
+        """How many deliveries wait and how many are dead letters, by subscription and status."""
+        await self.clinic.require(principal, "read deliveries")
+        return await self.clinic.read(stored_deliveries.unfinished)
+
     async def replay_one(self, principal: Principal, delivery_id: str) -> Replayed:
         """Sends one delivery again, with the same id."""
         await self.clinic.require(principal, "manage subscriptions")

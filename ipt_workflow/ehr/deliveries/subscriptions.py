@@ -67,7 +67,8 @@ class Subscriptions:
     async def page(self, principal: Principal, after: str, limit: int) -> list[SubscriptionView]:
         await self.clinic.require(principal, "manage subscriptions")
         found = await self.clinic.read(stored_subscriptions.find_all, after, limit)
-        return [await self._with_keys(each) for each in found]
+        keys = await self.clinic.read(stored_subscriptions.keys_of_many, [each.id for each in found], self.clinic.clock.now())
+        return [subscription_view(each, keys.get(each.id, ())) for each in found]
 
     async def one(self, principal: Principal, subscription_id: str) -> SubscriptionView:
         await self.clinic.require(principal, "manage subscriptions")

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -28,6 +29,7 @@ from ipt_workflow.ehr.signatures import SigningKey
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound, SecretUnreadable, SignatureInvalid
 from ipt_workflow.runtime.settings import listed
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.store import notices as stored_notices
 from ipt_workflow.store import sources as stored
 from ipt_workflow.store.sources import SourceUpdate, StoredSource, StoredSourceKey
 from ipt_workflow.values.types import AN_IDENTITY, whole
@@ -154,7 +156,17 @@ class Sources:
     async def page(self, principal: Principal, after: str = "", limit: int | None = None) -> list[SourceView]:
         """The sources after a name, in the order of their names."""
         await self.clinic.require(principal, "manage sources")
-        return [await self._view_of(source) for source in await self.clinic.read(stored.every, after, limit)]
+        found = await self.clinic.read(stored.every, after, limit)
+        keys = await self.clinic.read(stored.keys_of_many, [source.id for source in found], self.clinic.clock.now())
+        return [_view(source, keys[source.id]) for source in found]
+
+    async def waiting(self, principal: Principal) -> dict[str, int]:
+        """How many notices of each source wait for a person, by source. Sources without any are left out."""
+        await self.clinic.require(principal, "manage sources")
+        counts = Counter[str]()
+        for source_id, _risk, count in await self.clinic.read(stored_notices.waiting_by_source):
+            counts[source_id] += count
+        return dict(counts)
 
     async def one(self, principal: Principal, source_id: str) -> SourceView:
         await self.clinic.require(principal, "manage sources")
@@ -284,18 +296,21 @@ class Sources:
         return await self._view_of(await self._find(source_id))
 
     async def _view_of(self, source: StoredSource) -> SourceView:
-        keys = await self.clinic.read(stored.keys, source.id, self.clinic.clock.now())
-        return SourceView(
-            id=source.id,
-            names_persons=source.names_persons,
-            all_visits=source.all_visits,
-            other_visits=source.other_visits,
-            client_prefix=source.client_prefix,
-            keys=tuple(SourceKeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys),
-            created_at=source.created_at,
-            created_by=source.created_by,
-            disabled_at=source.disabled_at,
-        )
+        return _view(source, await self.clinic.read(stored.keys, source.id, self.clinic.clock.now()))
+
+
+def _view(source: StoredSource, keys: Sequence[StoredSourceKey]) -> SourceView:
+    return SourceView(
+        id=source.id,
+        names_persons=source.names_persons,
+        all_visits=source.all_visits,
+        other_visits=source.other_visits,
+        client_prefix=source.client_prefix,
+        keys=tuple(SourceKeyView(kind=key.kind, created_at=key.created_at, expires_at=key.expires_at) for key in keys),
+        created_at=source.created_at,
+        created_by=source.created_by,
+        disabled_at=source.disabled_at,
+    )
 
 
 def _word(value: bool | str) -> str:

@@ -177,6 +177,8 @@ class EmergencyAccesses:
         return (await self._views(principal, [found]))[0]
 
     async def _views(self, principal: Principal, found: Sequence[StoredAccess]) -> list[EmergencyAccessView]:
+        if not found:
+            return []
         courses = await self.clinic.read(stored.courses_of_clients, list({each.client_id for each in found}))
         starts = await self.clinic.read(stored.starts_of, list({each.person for each in found}))
         ids = [each for of_client in courses.values() for each in of_client]

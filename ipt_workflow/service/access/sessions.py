@@ -17,6 +17,7 @@ from ipt_workflow.store.access import OneTime, StoredSession
 
 SEEN_EVERY = dt.timedelta(minutes=1)  # when a session was last used is written at most so often
 FORGET_AFTER = dt.timedelta(days=30)
+LAPSED_FOR = dt.timedelta(hours=12)  # so long is what comes after the end of a session kept for its person
 NO_LONGER = "You may no longer sign in in these roles. Start the sign-in again, or ask your administrator."
 NO_SESSION = "There is no such session, or it has ended."
 
@@ -68,6 +69,21 @@ async def identify(
     if now - session.seen_at >= SEEN_EVERY:
         await clinic.write(stored.change, session.id, {"seen_at": now})
     return clinic, session
+
+
+async def lapsed(clinics: Clinics, secret: SessionSecret | None) -> tuple[Clinic, StoredSession] | None:
+    """The clinic and the session of a cookie that ended by itself lately. None if anything else is the matter with it.
+
+    Nothing is shown in such a session. What its person had written and sends now is kept for them.
+    """
+    known = await clinics.installation.sessions.get(secret.id) if secret else None
+    if secret is None or known is None or not sessions.same_hash(secret.hash, known.session.secret_hash):
+        return None
+    session, now = known.session, clinics.installation.clock.now()
+    ended = min(session.expires_at, session.seen_at + clinics.installation.settings.session_idle)
+    clinic = await clinics.of(session.organisation, known.organisation_version)
+    active = clinic is not None and known.organisation_status == "active" and session.ended_at is None
+    return (clinic, session) if clinic and active and ended <= now < ended + LAPSED_FOR else None
 
 
 def acting(session: StoredSession, via: Via, request_id: str | None = None) -> Principal:

@@ -8,13 +8,16 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.service.access.streams import RunningStream
-from ipt_workflow.service.audit import verification
+from ipt_workflow.service.audit.exports import Exports
+from ipt_workflow.service.audit.runs import KeptRun
 from ipt_workflow.service.audit.shown import shown
 from ipt_workflow.service.audit.verification import Progress
+from ipt_workflow.service.audit.verifications import Verifications
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
+from ipt_workflow.store.audit_runs import StoredExport
 
 Unrecorded = Callable[[str], None]  # hears why what is done could not be recorded
 
@@ -24,13 +27,18 @@ class AuditLog:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.verifications = Verifications(clinic)
 
-    async def page(self, principal: Principal, filters: AuditFilters, after: Position, limit: int) -> list[AuditRecord]:
-        """Records in the order they were written, as far as they are about courses that the caller may see."""
+    async def page(
+        self, principal: Principal, filters: AuditFilters, after: Position, limit: int, *, newest_first: bool = False
+    ) -> list[AuditRecord]:
+        """Records in the order they were written or backwards, as far as they are about courses that the caller may see."""
         await self.clinic.require(principal, "read the audit log")
         records: list[AuditRecord] = []
         while len(records) < limit:
-            read = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, limit)
+            read = await audit.page(
+                self.clinic.database, self.clinic.organisation, filters, after, limit, newest_first=newest_first
+            )
             records += (await shown(self.clinic, principal, read))[: limit - len(records)]
             if len(read) < limit:
                 break
@@ -43,36 +51,52 @@ class AuditLog:
         await self.clinic.require(principal, "export the audit log")
 
     async def export(
-        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None = None
+        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None = None, export_format: str = "ndjson"
     ) -> AsyncIterator[list[AuditRecord]]:
-        """The whole log up to now, a chunk at a time. The export is recorded before the first chunk.
+        """The whole log up to now, a chunk at a time. The export is recorded before the first chunk, and how far it is.
 
         With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise an
         IptError once the principal's access has ended.
         """
         await self.require_export(principal)
         until = self.clinic.clock.now()
-        chunks = self._chunks(principal, msgspec.structs.replace(filters, to=min(filters.to or until, until)), unrecorded)
+        bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
+        run = Exports(self.clinic).new(principal, filters, export_format)
+        chunks = self._chunks(principal, bounded, unrecorded, run)
         await anext(chunks)  # a generator that has begun also ends, whatever becomes of its reader
         return chunks
 
     async def _chunks(
-        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None
+        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None, run: KeptRun[StoredExport]
     ) -> AsyncIterator[list[AuditRecord]]:
         """First an empty chunk, when the export is recorded."""
         with self.clinic.installation.long_requests.one():
-            await self._record(principal, "export", "audit", filters.course, unrecorded)
-            yield []
-            after, size = Position(), self.clinic.settings.export_chunk
-            stream = RunningStream(self.clinic, principal)
-            while True:
-                await stream.check()
-                records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
-                if records:
+            keep = await self._record(principal, "export", "audit", filters.course, unrecorded)
+            if keep:
+                await run.begin()
+            outcome = "stopped"
+            try:
+                yield []
+                async for records in self._read(principal, filters):
                     yield records
-                    after = Position(records[-1].recorded_at, records[-1].id)
-                if len(records) < size:
-                    return
+                    if keep:
+                        await run.note(records=run.run.records + len(records), reached_at=records[-1].recorded_at)
+                outcome = "done"
+            finally:
+                if keep:
+                    await run.end(outcome)
+
+    async def _read(self, principal: Principal, filters: AuditFilters) -> AsyncIterator[list[AuditRecord]]:
+        after, size = Position(), self.clinic.settings.export_chunk
+        stream = RunningStream(self.clinic, principal)
+        while True:
+            await stream.check()
+            records = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
+            if records:
+                yield records
+                after = Position(records[-1].recorded_at, records[-1].id)
+            if len(records) < size:
+                return
 
     async def require_verification(self, principal: Principal) -> None:
         """Raises Forbidden unless the principal may verify the journal."""
@@ -96,15 +120,20 @@ class AuditLog:
         if course_id is not None:
             await self.clinic.visible_course(principal, course_id)
         with self.clinic.installation.long_requests.one():
-            await self._record(principal, "read", "verify", course_id, unrecorded)
-            return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)
+            keep = await self._record(principal, "read", "verify", course_id, unrecorded)
+            return await self.verifications.run(
+                principal, course_id, progress, processes=processes, chains_only=chains_only, keep=keep
+            )
 
     async def _record(
         self, principal: Principal, kind: str, action: str, course: str | None, unrecorded: Unrecorded | None
-    ) -> None:
+    ) -> bool:
+        """Whether it could be recorded."""
         try:
             await self.clinic.log(principal, kind, action, [course] if course else [])
         except ReadOnly as error:
             if unrecorded is None:
                 raise
             unrecorded(str(error))
+            return False
+        return True

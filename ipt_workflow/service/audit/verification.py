@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import multiprocessing
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import aclosing
 from itertools import groupby
@@ -53,6 +53,7 @@ class Part(msgspec.Struct, frozen=True):
 
 Parts = AsyncIterator[Part]
 Tallies = AsyncGenerator["VerificationTally", None]
+Heard = Callable[["VerificationTally"], Awaitable[None]]
 
 
 class VerificationTally(msgspec.Struct, frozen=True):
@@ -75,18 +76,19 @@ async def verify(
     clinic: Clinic,
     course_id: str | None = None,
     progress: Progress | None = None,
+    heard: Heard | None = None,
     *,
     processes: int = 1,
     chains_only: bool = False,
 ) -> Verification:
-    """Checks one course or all. `progress` is called with the number of courses checked since the last call.
+    """Checks one course or all. `progress` is called with the number of courses checked since the last call, `heard` with all so far.
 
     `chains_only` skips the sealed documents, the columns and the folds, and takes a fraction of the time.
     With several processes, each has a connection of its own. They report the same first bad entry as one process does.
     """
     parts = _listed(clinic, _course_rows if chains_only else _every_course) if course_id is None else _single(Part([course_id]))
     tallies = _in_process(clinic, parts, chains_only) if processes == 1 else _in_workers(clinic, parts, processes, chains_only)
-    found = await _sum(tallies, progress)
+    found = await _sum(tallies, progress, heard)
     return Verification(
         ok=not found.first_bad,
         courses=found.courses,
@@ -96,7 +98,7 @@ async def verify(
     )
 
 
-async def _sum(tallies: Tallies, progress: Progress | None = None) -> VerificationTally:
+async def _sum(tallies: Tallies, progress: Progress | None = None, heard: Heard | None = None) -> VerificationTally:
     """Adds up tallies, and stops at the first bad entry."""
     found = VerificationTally()
     async with aclosing(tallies):
@@ -104,6 +106,8 @@ async def _sum(tallies: Tallies, progress: Progress | None = None) -> Verificati
             found += tally
             if progress:
                 progress(tally.courses)
+            if heard:
+                await heard(found)
             if found.first_bad:
                 break
     return found

@@ -59,14 +59,16 @@ class Mover:
 
     async def plans(self, principal: Principal) -> AsyncIterator[list[PlannedMove]]:
         """Plans the move of every live course under the old version. The audit log records the read, with every course."""
+        planned = await self.page(principal)
+        while planned:
+            yield planned
+            planned = await self.page(principal, planned[-1].course)
+
+    async def page(self, principal: Principal, after: str = "") -> list[PlannedMove]:
+        """Plans the moves of the next BATCH live courses after an id."""
         await self.clinic.require(principal, "try a protocol")
-        after = ""
-        while True:
-            found = await self.clinic.read(stored_courses.open_courses_under, self.old.id, self.old.version, after, BATCH)
-            if not found:
-                return
-            yield await self._planned(principal, found)
-            after = found[-1].course.id
+        found = await self.clinic.read(stored_courses.open_courses_under, self.old.id, self.old.version, after, BATCH)
+        return await self._planned(principal, found)
 
     async def move_clean(self, principal: Principal, reason: str) -> AsyncIterator[list[MigrationResult]]:
         """Moves every course that carries over without gaps."""

@@ -20,6 +20,7 @@ APPEND_ONLY = (
     "emergency_review",
     "unmasking",
 )
+ENDING = ("verification", "audit_export")  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
@@ -35,6 +36,8 @@ KEYS = {
     "emergency_review": ("organisation", "access_id"),
     "unmasking": ("organisation", "id"),
     "access_text": ("organisation", "id", "kind"),
+    "verification": ("organisation", "id"),
+    "audit_export": ("organisation", "id"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),
@@ -50,12 +53,19 @@ def sqlite() -> Iterator[tuple[str, str]]:
     """
     for table in APPEND_ONLY:
         yield _sqlite(table, "UPDATE", "1", f"{table} is append-only")
-    for table in (*APPEND_ONLY, *ERASABLE):
+    for table in ENDING:
+        yield _sqlite(table, "UPDATE", f"OLD.ended_at IS NOT NULL OR {_moves(table, 'IS NOT', 'rowid')}", f"{table} has ended")
+    for table in (*APPEND_ONLY, *ERASABLE, *ENDING):
         yield _sqlite(table, "DELETE", "1", f"{table} is append-only")
         yield _sqlite(table, "INSERT", " OR ".join(_present(table)), f"{table} has this row already")
     for table in ERASABLE:
-        moves = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in (*KEYS[table], "rowid"))
+        moves = _moves(table, "IS NOT", "rowid")
         yield _sqlite(table, "UPDATE", f"NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {moves}", f"{table} can only be erased")
+
+
+def _moves(table: str, differs: str, *more: str) -> str:
+    """The condition under which an update gives a row another key."""
+    return " OR ".join(f"NEW.{column} {differs} OLD.{column}" for column in (*KEYS[table], *more))
 
 
 def _present(table: str) -> Iterator[str]:
@@ -78,15 +88,22 @@ def postgresql() -> Iterator[tuple[str, str]]:
         "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$",
     )
     for table, function in ERASABLE.items():
-        moves = " OR ".join(f"NEW.{column} IS DISTINCT FROM OLD.{column}" for column in KEYS[table])
+        moves = _moves(table, "IS DISTINCT FROM")
         yield (
             function,
             f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$ BEGIN IF NEW.salt IS NOT NULL OR NEW.sealed IS NOT NULL OR {moves} THEN "
             f"RAISE EXCEPTION '{table} can only be erased' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
         )
-    for table in (*APPEND_ONLY, *ERASABLE):
-        verbs = "DELETE" if table in ERASABLE else "UPDATE OR DELETE"
+    for table in ENDING:
+        yield (
+            f"guard_{table}",
+            f"CREATE FUNCTION guard_{table}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF OLD.ended_at IS NOT NULL OR {_moves(table, 'IS DISTINCT FROM')} THEN "
+            f"RAISE EXCEPTION '{table} has ended' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
+        )
+    for table in (*APPEND_ONLY, *ERASABLE, *ENDING):
+        verbs = "UPDATE OR DELETE" if table in APPEND_ONLY else "DELETE"
         name = f"guard_{table}_rows"
         yield name, f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH ROW EXECUTE FUNCTION guard_append_only()"
         name = f"guard_{table}_truncate"
@@ -94,6 +111,9 @@ def postgresql() -> Iterator[tuple[str, str]]:
     for table, function in ERASABLE.items():
         name = f"guard_{table}_erasure"
         yield name, f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"
+    for table in ENDING:
+        name = f"guard_{table}_ended"
+        yield name, f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION guard_{table}()"
 
 
 def statements(dialect: str) -> Iterator[tuple[str, str]]:

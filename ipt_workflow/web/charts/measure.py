@@ -86,7 +86,7 @@ def _cuts(frame: _Frame, baseline: ReadingView | None) -> Iterator[str]:
     y = frame.up.place(line_at)
     below = frame.scale.direction == "higher_is_worse"
     yield line("reliable", LEFT, y, WIDTH - RIGHT, y)
-    words = _("reliable improvement from here down") if below else _("reliable improvement from here up")
+    words = _("reliable improvement ↓") if below else _("reliable improvement ↑")
     yield text(LEFT + 6, y + 14 if below else y - 5, words, kind="label label--cut")
 
 
@@ -122,7 +122,8 @@ def _events(frame: _Frame, events: Sequence[Mark]) -> Iterator[str]:
 def _readings(frame: _Frame, whole: Sequence[ScoreView], ended_at: dt.datetime | None) -> Iterator[str]:
     points = [(frame.x(each.at), frame.up.place(each.total or 0)) for each in whole]
     yield path("trace", points)
-    labelled = -APART
+    labelled = float(-APART)
+    labelled = -float(APART)
     for each, (x, y) in zip(whole, points, strict=True):
         after = ended_at is not None and each.at > ended_at
         yield dot("dot dot--after" if after else "dot", x, y)

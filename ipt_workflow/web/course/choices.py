@@ -28,7 +28,7 @@ def forms_of_ipt(protocols: Iterable[Protocol]) -> tuple[Choice, ...]:
     return tuple(Choice(each.id, each.title) for each in protocols)
 
 
-def _sessions(found: Iterable[SessionView]) -> tuple[Choice, ...]:
+def sessions(found: Iterable[SessionView]) -> tuple[Choice, ...]:
     return tuple(
         Choice(
             str(each.seq), _("%(when)s: %(what)s", when=moment(each.at), what=gettext(option_text("attendance", each.attendance)))
@@ -51,7 +51,7 @@ def _focus(view: DeedView) -> Choices:
 def _worked(view: DeedView) -> Choices:
     unsigned = [each for each in view.course.sessions if each.attendance in ATTENDED and not each.signed]
     return {
-        "session": _sessions(unsigned),
+        "session": sessions(unsigned),
         "focus": coded("area", view.protocol.focus.areas),
         "techniques": coded("technique", codes_of("technique")),
     }
@@ -81,9 +81,9 @@ BY_TRIGGER: dict[str, Callable[[DeedView], Choices]] = {
     },
     "sign_session": _worked,
     "attest_session": _worked,
-    "link_session": lambda view: {"session": _sessions(view.course.sessions)},
+    "link_session": lambda view: {"session": sessions(view.course.sessions)},
     "acknowledge_deviation": lambda view: {
-        "session": _sessions(each for each in view.course.sessions if each.kind == "additional" and not each.acknowledged)
+        "session": sessions(each for each in view.course.sessions if each.kind == "additional" and not each.acknowledged)
     },
     "accept_formulation": _formulations,
     "select_focus": _focus,
@@ -129,6 +129,8 @@ def first_data(trigger: str, view: DeedView) -> dict[str, Any]:
     course, given = view.course, BY_TRIGGER[trigger](view) if trigger in BY_TRIGGER else {}
     if trigger == "start":
         return {"supervisor": course.supervisor or view.own_supervisor}
+    if trigger == "record_supervision":
+        return {"supervisor": course.supervisor or view.own_supervisor, "supervisees": [course.therapist]}
     if trigger == "accept_formulation":
         return {"version": view.formulations or None}
     if trigger == "migrate_protocol":

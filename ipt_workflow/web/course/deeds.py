@@ -158,7 +158,7 @@ def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) 
         standing=standing(view.course),
         scores=scores(view),
         words={"indication": gettext(option_text("indication", view.course.indication)) if view.course.indication else ""},
-        since=[_since(view, each) for each in form.since],
+        since=[said_since(view, each) for each in form.since],
         version=view.course.version if form.status in {200, 412} else form.pairs.get(sent.VERSION, [""])[0],
         **form.context(),
     )
@@ -198,7 +198,7 @@ def _fields(trigger: str, view: DeedView, form: ShownForm) -> tuple[FormField, .
     return (*((when,) if first else ()), *own, *((reason,) if shown else ()), *(() if first else (when,)))
 
 
-def _since(view: DeedView, entry: EntryView) -> dict[str, Any]:
+def said_since(view: DeedView, entry: EntryView) -> dict[str, Any]:
     """What somebody else recorded meanwhile, in words."""
     row = triggers.row_of(entry.trigger)
     return {

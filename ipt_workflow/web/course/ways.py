@@ -12,9 +12,10 @@ from ipt_workflow.web.forms import deed_label, option_text
 from ipt_workflow.web.forms.labels import codes_of
 from ipt_workflow.web.language import _, gettext
 from ipt_workflow.web.navigation import role_name
+from ipt_workflow.web.refusals import sentence
 
 
-class Way(msgspec.Struct, frozen=True):
+class WayOut(msgspec.Struct, frozen=True):
     """One way out. Without an address, it is somebody else's to do."""
 
     text: str
@@ -26,7 +27,7 @@ class Blocking(msgspec.Struct, frozen=True):
 
     text: str
     earliest: dt.datetime | None
-    ways: tuple[Way, ...]
+    ways: tuple[WayOut, ...]
 
 
 class StepNeed(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ class StepNeed(msgspec.Struct, frozen=True):
     why: str
     met: bool
     soft: bool
-    ways: tuple[Way, ...]
+    ways: tuple[WayOut, ...]
 
 
 class Doer(msgspec.Struct, frozen=True):
@@ -46,26 +47,26 @@ class Doer(msgspec.Struct, frozen=True):
     course: str
     above: str
 
-    def ways(self, remedies: Iterable[Remedy]) -> tuple[Way, ...]:
+    def ways(self, remedies: Iterable[Remedy]) -> tuple[WayOut, ...]:
         return tuple(dict.fromkeys(way for each in remedies if (way := self._way(each))))
 
-    def _way(self, remedy: Remedy) -> Way | None:
+    def _way(self, remedy: Remedy) -> WayOut | None:
         title = gettext(deed_label(remedy.trigger).title)
         if remedy.course == "other":
-            return Way(_("On the client's other course: %(step)s", step=title))
+            return WayOut(_("On the client's other course: %(step)s", step=title))
         if remedy.via == "proposal":
             return None  # the button of the page itself
         if self.role not in remedy.roles:
             who = " / ".join(role_name(each) for each in remedy.roles if each != "ehr")
-            return Way(_("%(step)s (%(who)s)", step=title, who=who)) if who else None
-        return Way(title, f"{self.above}/courses/{self.course}/do/{remedy.trigger}")
+            return WayOut(_("%(step)s (%(who)s)", step=title, who=who)) if who else None
+        return WayOut(title, f"{self.above}/courses/{self.course}/do/{remedy.trigger}")
 
     def blocking(self, refusals: Sequence[Refusal]) -> list[Blocking]:
-        return [Blocking(each.message, each.earliest, self.ways(each.remedies)) for each in refusals]
+        return [Blocking(sentence(each), each.earliest, self.ways(each.remedies)) for each in refusals]
 
     def needs(self, requirements: Sequence[Requirement], refusals: Sequence[Refusal]) -> list[StepNeed]:
         """What the next step needs: what is missing first, with what its rule says of this course."""
-        said = {each.rule: each.message for each in refusals}
+        said = {each.rule: sentence(each) for each in refusals}
         found = [
             StepNeed(need_text(each.rule), said.get(each.rule, ""), each.met, each.severity == "soft", self.ways(each.remedies))
             for each in requirements

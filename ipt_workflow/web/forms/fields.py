@@ -106,7 +106,7 @@ def _field(struct: type[msgspec.Struct], shape: FieldShape, context: FormContext
         hint=said(label.hint) if label.hint else "",
         required=shape.required,
         rare=label.rare,
-        values=tuple(context.pairs.get(name, ())),
+        values=_typed(context.pairs, name, kind),
         options=tuple(known) if known else _options(struct, shape, said),
         error=context.error(name),
         most=shape.most,
@@ -121,6 +121,12 @@ def _control(shape: FieldShape, known: Sequence[Choice] | None, control: str) ->
         kind = CHOSEN[shape.kind]
         return "select" if kind == "radios" and len(known) > CHOSEN_MAX else kind
     return control or shape.kind
+
+
+def _typed(pairs: Pairs, name: str, kind: str) -> tuple[str, ...]:
+    """What was typed. Boxes that are offered in place of lines have one value each."""
+    typed = pairs.get(name, ())
+    return tuple(line for each in typed for line in each.splitlines()) if kind == "ticks" else tuple(typed)
 
 
 def _parts(pairs: Pairs, name: str) -> dict[str, str]:

@@ -10,7 +10,9 @@ from alembic import command
 from support import databases, emergencies, service_walk
 
 from ipt_workflow.errors import ReadOnly
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.store.audit import AuditFilters
 from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.schema import guards, migrate, revision, tables
 
@@ -18,7 +20,8 @@ RECORDED = (
     *("entry", "audit_event", "audit_subject"),
     *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
 )
-GUARDED = (*RECORDED, "entry_data", "access_text")
+ENDED = ("verification", "audit_export")
+GUARDED = (*RECORDED, *ENDED, "entry_data", "access_text")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,9 @@ def filled(tmp_path_factory):
             await CourseReads(clinic).course(service_walk.THERAPIST, course)
         for _ in range(2):
             await emergencies.walk(clinic, course)
+            await AuditLog(clinic).verify(service_walk.AUDITOR)
+            async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):
+                pass
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill)
 
@@ -62,12 +68,12 @@ def refused(connection, table, statement, values=()) -> None:
     """The statement fails, and leaves the table as it was."""
     before = dump(connection, table)
     assert before
-    with pytest.raises(sqlite3.IntegrityError, match=f"{table} (is append-only|has this row already|can only be erased)"):
+    with pytest.raises(sqlite3.IntegrityError, match=f"{table} (is append-only|has this row already|can only be erased|has ended)"):
         connection.execute(statement, values)
     assert dump(connection, table) == before
 
 
-@pytest.mark.parametrize("table", RECORDED)
+@pytest.mark.parametrize("table", (*RECORDED, *ENDED))
 def test_no_column_of_what_was_recorded_can_be_updated(kept, table):
     for column in columns(table):
         refused(kept, table, f"UPDATE {table} SET {column} = {column}")
@@ -158,6 +164,18 @@ def test_a_text_about_access_can_be_erased_and_changed_in_no_other_way(kept):
         refused(kept, "access_text", f"UPDATE OR REPLACE access_text SET {change}")
     kept.execute("UPDATE access_text SET salt = NULL, sealed = NULL")
     assert kept.execute("SELECT DISTINCT salt, sealed FROM access_text").fetchall() == [(None, None)]
+
+
+@pytest.mark.parametrize("table", ENDED)
+def test_what_still_runs_can_be_changed_and_gets_no_other_key(kept, table):
+    row = dict(zip(columns(table), kept.execute(f"SELECT * FROM {table} LIMIT 1").fetchone(), strict=True))
+    row |= {"id": "running", "ended_at": None, "outcome": None}
+    kept.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", list(row.values()))
+    kept.execute(f"UPDATE {table} SET seen_at = started_at WHERE id = 'running'")
+    for column in guards.KEYS[table]:
+        refused(kept, table, f"UPDATE {table} SET {column} = 'another' WHERE id = 'running'")
+    kept.execute(f"UPDATE {table} SET ended_at = started_at WHERE id = 'running'")
+    refused(kept, table, f"UPDATE {table} SET ended_at = NULL WHERE id = 'running'")
 
 
 def test_erasing_twice_is_no_fault(kept):

@@ -6,13 +6,16 @@ import pytest
 import sqlalchemy as sa
 from support import databases, emergencies, service_walk
 
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
+from ipt_workflow.store.audit import AuditFilters
 from ipt_workflow.store.schema import migrate, revision
 
 APPEND_ONLY = (
     *("entry", "audit_event", "audit_subject"),
     *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
 )
+ENDED = ("verification", "audit_export")
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,9 @@ def filled(tmp_path_factory, postgres):
         await service_walk.walk(clinic, course, "record_consent", "start")
         await CourseReads(clinic).course(service_walk.THERAPIST, course)
         await emergencies.walk(clinic, course)
+        await AuditLog(clinic).verify(service_walk.AUDITOR)
+        async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):
+            pass
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill, postgres)
 
@@ -47,15 +53,20 @@ def kept(filled, tmp_path):
 def refused(kept, table, statement) -> None:
     before = kept(lambda connection: list(connection.exec_driver_sql(f"SELECT * FROM {table}")))
     assert before
-    with pytest.raises(sa.exc.DBAPIError, match=f"{table} (is append-only|can only be erased)"):
+    with pytest.raises(sa.exc.DBAPIError, match=f"{table} (is append-only|can only be erased|has ended)"):
         kept(lambda connection: connection.exec_driver_sql(statement) and None)
     assert kept(lambda connection: list(connection.exec_driver_sql(f"SELECT * FROM {table}"))) == before
 
 
-@pytest.mark.parametrize("table", (*APPEND_ONLY, "entry_data", "access_text"))
+@pytest.mark.parametrize("table", (*APPEND_ONLY, *ENDED, "entry_data", "access_text"))
 def test_nothing_that_was_recorded_can_be_deleted_or_truncated(kept, table):
     refused(kept, table, f"DELETE FROM {table}")
     refused(kept, table, f"TRUNCATE {table}")
+
+
+@pytest.mark.parametrize("table", ENDED)
+def test_what_has_ended_cannot_be_changed(kept, table):
+    refused(kept, table, f"UPDATE {table} SET seen_at = started_at")
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)

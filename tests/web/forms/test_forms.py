@@ -188,6 +188,12 @@ def test_fields_that_hold_codes_of_the_course_offer_its_choices():
     assert fields["primary"].options == areas
 
 
+def test_a_list_that_a_form_begins_with_is_ticked_where_it_is_offered_as_boxes():
+    people = (Choice("a", "A"), Choice("b", "B"), Choice("c", "C"))
+    pairs = first_pairs(payloads.SelectFocus, {"primary": "grief", "people": ["a", "c"]}, LONDON)
+    assert fields_of(payloads.SelectFocus, pairs, choices={"people": people})["people"].values == ("a", "c")
+
+
 def test_times_by_activity_are_a_group_of_controls():
     choices = {"days.times": (Choice("dinner", "Dinner"), Choice("to_bed", "To bed"))}
     (row,) = fields_of(payloads.RecordRhythm, choices=choices)["days"].rows

@@ -16,7 +16,18 @@ from ipt_workflow.store.schema.tables.access import (
     system_assertion,
     token,
 )
-from ipt_workflow.store.schema.tables.audit import AUDIT_KINDS, AuditRow, AuditSubjectRow, audit_event, audit_subject
+from ipt_workflow.store.schema.tables.audit import (
+    AUDIT_KINDS,
+    EXPORT_FORMATS,
+    AuditExportRow,
+    AuditRow,
+    AuditSubjectRow,
+    VerificationRow,
+    audit_event,
+    audit_export,
+    audit_subject,
+    verification,
+)
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
     ATTENTION,
@@ -132,6 +143,7 @@ __all__ = [
     "DELIVERY_STATUSES",
     "EMERGENCY_CODES",
     "EVENT_KINDS",
+    "EXPORT_FORMATS",
     "KEY_KINDS",
     "METADATA",
     "METHODS",
@@ -150,6 +162,7 @@ __all__ = [
     "VERDICTS",
     "AccessTextRow",
     "AttentionToldRow",
+    "AuditExportRow",
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
@@ -198,9 +211,11 @@ __all__ = [
     "SystemRow",
     "TokenRow",
     "UnmaskingRow",
+    "VerificationRow",
     "access_text",
     "attention_told",
     "audit_event",
+    "audit_export",
     "audit_subject",
     "authentication_failure",
     "client",
@@ -249,4 +264,5 @@ __all__ = [
     "therapy_group",
     "token",
     "unmasking",
+    "verification",
 ]

@@ -1,4 +1,4 @@
-"""Events of the audit log other than transitions."""
+"""Events of the audit log other than transitions, and what became of verifications and exports."""
 
 import datetime as dt
 
@@ -6,8 +6,10 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from ipt_workflow.access.principal import NOBODY
-from ipt_workflow.store.schema.tables.columns import WITH_OPERATOR, one_of
+from ipt_workflow.store.schema.tables.columns import ROLES, WITH_OPERATOR, one_of
 
+EXPORT_FORMATS = ("ndjson", "csv", "fhir")
+OUTCOMES = ("done", "stopped")
 AUDIT_KINDS = ("refusal", "read", "export", "sign_in", "config", "proposal", "delivery", "notice", "access")
 
 
@@ -46,5 +48,59 @@ class AuditSubjectRow(SQLModel, table=True):
     course_id: str = Field(primary_key=True, max_length=36)
 
 
+class VerificationRow(SQLModel, table=True):
+    """A verification of the journal: how far it is while it runs, and its result. It cannot be changed once it has ended.
+
+    `courses` and `entries` are those checked so far, of `total` courses. `seen_at` is when the process that runs it last said so.
+    `bad_course`, `bad_seq` and `fault` name the first bad entry.
+    """
+
+    __tablename__ = "verification"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    course_id: str | None = Field(default=None, max_length=36)
+    chains_only: bool
+    person: str = Field(max_length=128)
+    role: str = Field(sa_type=one_of("verification_role", ROLES))
+    via: str = Field(max_length=16)
+    started_at: dt.datetime
+    seen_at: dt.datetime
+    total: int
+    courses: int
+    entries: int
+    erased: int
+    ended_at: dt.datetime | None = None
+    outcome: str | None = Field(default=None, sa_type=one_of("verification_outcome", OUTCOMES))
+    bad_course: str | None = Field(default=None, max_length=36)
+    bad_seq: int | None = None
+    fault: str | None = Field(default=None, max_length=500)
+
+
+class AuditExportRow(SQLModel, table=True):
+    """An export of the audit log: how far it is while it runs, and how it ended. It cannot be changed once it has ended.
+
+    `filters` is the JSON of the filters that were set. `records` have been written so far, the last of them of `reached_at`.
+    """
+
+    __tablename__ = "audit_export"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, max_length=36)
+    format: str = Field(sa_type=one_of("audit_export_format", EXPORT_FORMATS))
+    filters: bytes
+    person: str = Field(max_length=128)
+    role: str = Field(sa_type=one_of("audit_export_role", ROLES))
+    via: str = Field(max_length=16)
+    started_at: dt.datetime
+    seen_at: dt.datetime
+    records: int
+    reached_at: dt.datetime | None = None
+    ended_at: dt.datetime | None = None
+    outcome: str | None = Field(default=None, sa_type=one_of("audit_export_outcome", OUTCOMES))
+
+
 audit_event = AuditRow.__table__  # type: ignore[attr-defined]
 audit_subject = AuditSubjectRow.__table__  # type: ignore[attr-defined]
+verification = VerificationRow.__table__  # type: ignore[attr-defined]
+audit_export = AuditExportRow.__table__  # type: ignore[attr-defined]

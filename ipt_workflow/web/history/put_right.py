@@ -1,0 +1,315 @@
+"""The page that puts a step right: what can be done with it, what that would change, and who must agree.
+
+Nothing is written before it was shown what would change: only the page that shows it has the button.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.services import services_of
+from ipt_workflow.course import triggers
+from ipt_workflow.course.payloads import Nothing, Payload
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.errors import CommandInvalid, Fault, KeyReused, StaleVersion, TransitionRefused
+from ipt_workflow.service.corrections import CorrectableStep, CorrectionPreview
+from ipt_workflow.service.deeds import DeedView
+from ipt_workflow.values.merge_patch import difference, merge_patch
+from ipt_workflow.web.course import choices, sent
+from ipt_workflow.web.course.faults import field_faults
+from ipt_workflow.web.course.frames import CommandFrame
+from ipt_workflow.web.course.sent import ADD, PROPOSE, SentForm, ShownForm, sent_form, write_of
+from ipt_workflow.web.course.ways import Doer
+from ipt_workflow.web.forms import (
+    Choice,
+    FieldFault,
+    FormContext,
+    FormField,
+    Pairs,
+    deed_label,
+    describe,
+    errors,
+    first_pairs,
+    read,
+)
+from ipt_workflow.web.forms.posted import FILL_IN
+from ipt_workflow.web.history.course_changes import course_change
+from ipt_workflow.web.history.words import changes, fields_of, step_line, who
+from ipt_workflow.web.language import _, gettext, noted, reader
+from ipt_workflow.web.pages import PageRequest, page, redirect, root
+
+STEP = "step."  # what the names of the step's own fields begin with
+HOW, CLIENT, DO = "_how", "_client", "_do"
+NOTHING_CHANGED = noted("Nothing is changed. Change what was wrong, or choose what else is to happen.")
+NO_COURSE = noted("No other client of this reference has a course that you may see.")
+WAYS = {
+    "correct": noted("It happened, but not so"),
+    "undo": noted("Take back the last correction"),
+    "void": noted("It never happened: take it back"),
+    "move": noted("It was about another client"),
+}
+
+
+class PutRightForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step's form is made for: the step, the course around it, and what may be done with the step."""
+
+    found: CorrectableStep
+    view: DeedView
+
+    @property
+    def trigger(self) -> str:
+        return self.found.step.trigger
+
+    @property
+    def payload(self) -> type[Payload]:
+        row = triggers.row_of(self.trigger)
+        return row.payload if row and not self.found.time_alone else Nothing
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        return self.found.step.data or {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody can put the step right."""
+        unfit = any(each.rule == "entry_amendable" for each in self.found.refusals)
+        return unfit and not self.found.time_alone
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        step = self.found.step
+        if self.closed:
+            return ()
+        if step.status == "taken_back":
+            return ("undo",)
+        found = ["correct"] + (["undo"] if len(step.versions) > 1 else [])
+        found += [] if self.found.time_alone or self.trigger in triggers.OPENINGS else ["void"]
+        return (*found, "move") if self.trigger in triggers.MOVABLE else tuple(found)
+
+    @property
+    def first_pairs(self) -> dict[str, list[str]]:
+        """The pairs with which the form begins: the step as it is."""
+        zone = reader().zone
+        when = first_pairs(CommandFrame, {"occurred_at": self.found.step.occurred_at}, zone)
+        own = first_pairs(self.payload, self.data, zone, STEP) if self.payload is not Nothing else {}
+        return {**when, **own, HOW: [next(iter(self.ways), "")]}
+
+
+@get("/courses/{course_id:str}/history/{seq:int}/put-right", include_in_schema=False)
+async def put_right(request: PageRequest, course_id: FromPath[str], seq: FromPath[int]) -> Response[bytes]:
+    """The form, as the step is."""
+    form = await _form(request, course_id, seq)
+    return _shown(request, form, ShownForm(pairs=form.first_pairs, key=sent.new_key()))
+
+
+@post(
+    "/courses/{course_id:str}/history/{seq:int}/put-right",
+    include_in_schema=False,
+    status_code=303,
+    request_max_body_size=sent.BYTES_MAX,
+)
+async def correct(request: PageRequest, course_id: FromPath[str], seq: FromPath[int]) -> Response[Any]:
+    """Shows what the correction would change, or makes it."""
+    posted = await sent_form(request)
+    form = await _form(request, course_id, seq)
+    if posted.one(ADD):
+        return _shown(request, form, posted.shown())
+    command = await _command(request, form, posted)
+    if not isinstance(command, Command):
+        return _shown(request, form, posted.shown(faults=command))
+    return await _answered(request, form, posted, command)
+
+
+async def _form(request: PageRequest, course_id: str, seq: int) -> PutRightForm:
+    services, principal = services_of(request), principal_of(request)
+    found = await services.corrections.of(principal, course_id, seq)
+    return PutRightForm(found=found, view=await services.deeds.one(principal, course_id, "amend"))
+
+
+async def _answered(request: PageRequest, form: PutRightForm, posted: SentForm, command: Command) -> Response[Any]:
+    services, principal, course = services_of(request), principal_of(request), form.view.course.id
+    write, preview = write_of(request, principal, posted, command), None
+    try:
+        if posted.one(PROPOSE):
+            await services.proposals.propose(principal, course, write)
+        elif posted.one(DO):
+            await services.courses.fire(principal, course, write)
+        else:
+            preview = await services.corrections.preview(principal, course, write)
+    except CommandInvalid as invalid:
+        shown = posted.shown(faults=field_faults([_placed(each) for each in invalid.faults], posted.pairs))
+    except TransitionRefused as refused:
+        shown = posted.shown(refusals=refused.refusals)
+    except StaleVersion:
+        since = await services.deeds.since(principal, course, posted.version or 0)
+        shown = posted.shown(overtaken=True, since=since, key=sent.new_key())
+        form = await _form(request, course, form.found.step.seq)
+    except KeyReused:
+        shown = posted.shown(used=True, key=sent.new_key())
+    else:
+        if preview is None:
+            return redirect(request, f"/courses/{course}/history/{form.found.step.seq}")
+        shown = posted.shown(refusals=(*preview.refusals, *preview.warnings))
+    return _shown(request, form, shown, preview, command)
+
+
+async def _command(request: PageRequest, form: PutRightForm, posted: SentForm) -> Command | Sequence[FieldFault]:
+    """The command that was typed, or everything that is wrong with it."""
+    how = posted.one(HOW)
+    faults = [] if how in form.ways else [FieldFault(HOW, noted("Choose one."))]
+    if not posted.one("reason"):
+        faults.append(FieldFault("reason", FILL_IN))
+    override, unexplained = posted.override()
+    faults += unexplained
+    frame = read(CommandFrame, posted.pairs, reader().zone)
+    latest, name = form.found.step.latest, "amend"
+    data: dict[str, Any] = {"supersedes": latest}
+    if how == "correct":
+        own, wrong = _corrected(form, posted.pairs)
+        data |= own
+        faults += [*wrong, *frame.faults]
+        if not own and not faults:
+            faults.append(FieldFault(HOW, NOTHING_CHANGED))
+    elif how in {"void", "undo"}:
+        data |= {"void": True, **({"whole": True} if how == "void" and len(form.found.step.versions) > 1 else {})}
+    elif how == "move":
+        client = posted.one(CLIENT)
+        found = (
+            await services_of(request).corrections.course_of(principal_of(request), client, form.view.course.id) if client else None
+        )
+        name, data = "move_entries", {"course": found, "entries": [form.found.step.seq]}
+        faults += [] if found else [FieldFault(CLIENT, NO_COURSE if client else FILL_IN)]
+    if faults:
+        return faults
+    return Command(name, data, None, msgspec.convert(frame.data, CommandFrame).reason, override)
+
+
+def _corrected(form: PutRightForm, pairs: Pairs) -> tuple[dict[str, Any], Sequence[FieldFault]]:
+    """What the form changes: a patch of the data and another time, as far as they differ from what the form began with."""
+    zone, first = reader().zone, form.first_pairs
+    found: dict[str, Any] = {}
+    faults: Sequence[FieldFault] = ()
+    if form.payload is not Nothing:
+        now, before = read(form.payload, pairs, zone, STEP), read(form.payload, first, zone, STEP)
+        shown = {each.name.removeprefix(STEP) for each in _own_fields(form, ShownForm(pairs=pairs, key=""))}
+        patch = {name: value for name, value in difference(before.data, now.data).items() if name in shown}
+        found |= {"data": patch} if patch else {}
+        faults = now.faults
+    when = [read(CommandFrame, each, zone).data.get("occurred_at") for each in (first, pairs)]
+    found |= {"occurred_at": when[1]} if when[1] and when[0] != when[1] else {}
+    return found, faults
+
+
+def _placed(fault: Fault) -> Fault:
+    """A fault of the corrected data at the step's own field."""
+    where = fault.where.removeprefix("data.data.")
+    return fault if where == fault.where else Fault(STEP + where, fault.message)
+
+
+def _own_fields(form: PutRightForm, shown: ShownForm) -> tuple[FormField, ...]:
+    """The step's own fields. What it says now can be chosen again, also where it could not be chosen today."""
+    if form.payload is Nothing:
+        return ()
+    offered = choices.choices_of(form.trigger, form.view)
+    if "session" in offered:
+        offered = {**offered, "session": choices.sessions(form.view.course.sessions)}
+    known = {name: _with_present(options, form.data.get(name)) for name, options in offered.items()}
+    context = FormContext(pairs=shown.pairs, faults=shown.faults, choices=known, add=shown.add, translate=gettext)
+    return describe(form.payload, context, STEP)
+
+
+def _with_present(options: Sequence[Choice], present: Any) -> Sequence[Choice]:
+    values = present if isinstance(present, list | tuple) else [present]
+    known = {each.value for each in options}
+    more = [Choice(str(each), str(each)) for each in values if isinstance(each, str | int) and str(each) not in known]
+    return (*options, *more)
+
+
+def _frame_fields(form: PutRightForm, shown: ShownForm) -> dict[str, FormField]:
+    """The fields beside the step's own: what is to happen, when it happened, whose it was, and why."""
+    context = FormContext(pairs=shown.pairs, faults=shown.faults, translate=gettext)
+    found = {each.name: each for each in describe(CommandFrame, context)}
+    how = FormField(
+        name=HOW,
+        kind="radios",
+        label=_("What is to happen?"),
+        required=True,
+        values=tuple(shown.pairs.get(HOW, ())),
+        options=tuple(Choice(each, _(WAYS[each])) for each in form.ways),
+        error=context.error(HOW),
+    )
+    client = FormField(
+        name=CLIENT,
+        kind="text",
+        label=_("If it was about another client: the reference of that client"),
+        values=tuple(shown.pairs.get(CLIENT, ())),
+        error=context.error(CLIENT),
+    )
+    asked = gettext(deed_label("amend").reason)
+    return {
+        HOW: how,
+        CLIENT: client,
+        "occurred_at": msgspec.structs.replace(found["occurred_at"], hint="", rare=False),
+        "reason": msgspec.structs.replace(found["reason"], required=True, label=asked),
+    }
+
+
+def _shown(
+    request: PageRequest,
+    form: PutRightForm,
+    shown: ShownForm,
+    preview: CorrectionPreview | None = None,
+    command: Command | None = None,
+) -> Response[bytes]:
+    own, frame = _own_fields(form, shown), _frame_fields(form, shown)
+    course, history = form.view.course, form.found.history
+    doer = Doer(principal_of(request).role, course.id, root(request.app.state.settings))
+    here = f"/courses/{course.id}/history/{form.found.step.seq}"
+    status = 200 if preview else shown.status
+    agreed = [each for each in form.found.refusals if each.rule == "amendment_agreed"]
+    return page(
+        request,
+        "history/put_right.html",
+        status,
+        course=course,
+        label={"title": gettext(deed_label("amend").title), "intro": "", "button": _("Show what would change")},
+        line=step_line(history, form.found.step),
+        closed=form.closed,
+        own=own,
+        frame=frame,
+        ways=form.ways,
+        errors=errors((*own, *frame.values()), shown.faults, gettext),
+        action=f"{here}/put-right",
+        cancel=here,
+        back=_("Back to the step"),
+        blocked=doer.blocking(shown.refusals) if status != 200 else [],
+        stands=doer.blocking(form.found.refusals) if form.closed else [],
+        agreed=doer.blocking(agreed) if not form.closed else [],
+        previewed=_previewed(form, doer, preview, command) if preview and command else None,
+        since=[{"what": gettext(deed_label(each.trigger).done), "who": who(history, each), "when": each.recorded_at,
+                "fields": fields_of(each.trigger, each.data)} for each in shown.since],
+        version=course.version if status in {200, 412} and not shown.refusals else shown.pairs.get(sent.VERSION, [str(course.version)])[0],
+        **shown.context(),
+    )  # fmt: skip
+
+
+def _previewed(form: PutRightForm, doer: Doer, preview: CorrectionPreview, command: Command) -> dict[str, Any]:
+    """What the correction would change, and what stands against it."""
+    patch = command.data.get("data")
+    after = merge_patch(dict(form.data), patch) if patch else form.data
+    own = list(changes(fields_of(form.trigger, form.data), fields_of(form.trigger, after)))
+    broken = [each for refusal in preview.refusals if refusal.breaks for each in refusal.breaks]
+    return {
+        "own": own,
+        "course": [course_change(each, form.view.protocol) for each in preview.changes],
+        "blocking": doer.blocking((*preview.refusals, *preview.warnings)),
+        "broken": [{"seq": each.seq, "title": gettext(deed_label(each.trigger).done)} for each in broken],
+        "free": not preview.refusals,
+    }
+
+
+HANDLERS = (put_right, correct)
