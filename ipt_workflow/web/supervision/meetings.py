@@ -1,5 +1,6 @@
 """The agenda of supervision, the records of its meetings, and the page on which one is recorded."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.api.supervision import Before
 from ipt_workflow.course.payloads import RecordSupervision
-from ipt_workflow.errors import CommandInvalid, KeyReused
+from ipt_workflow.errors import CommandInvalid, Fault, KeyReused
 from ipt_workflow.service.supervision.meetings import NewMeeting
 from ipt_workflow.service.supervision.preparation import MeetingPreparation
 from ipt_workflow.service.supervision.records import SupervisionRecord
@@ -26,6 +27,7 @@ from ipt_workflow.web.supervision.words import staff_choices
 
 AGENDA_MAX, RECORDS_MAX = 50, 50
 COURSE, SHOWN = "course", "_shown"  # the courses that are ticked, and those that the form shows
+OF_COURSE = re.compile(r"courses(?:\[(\d+)\]\.(\w+).*)?")
 OF_ONE_COURSE = frozenset({"meeting", "discussed", "actions"})
 NO_COURSE = noted("Tick the courses that were discussed.")
 USED = noted("This was sent before with other words. Look at the records, and send it again only if something is missing.")
@@ -96,7 +98,7 @@ async def record(request: PageRequest) -> Response[Any]:
         try:
             await services.meetings.record(principal, lambda: shaped(NewMeeting, body), key_of(request, principal, form))
         except CommandInvalid as invalid:
-            faults = _at_controls(form, field_faults(invalid.faults, form.pairs))
+            faults = field_faults(_at_controls(form, invalid.faults), form.pairs)
         except KeyReused:
             used = True
         else:
@@ -123,18 +125,15 @@ def _course(form: SentForm, course: str) -> dict[str, Any]:
     return {"course": course, **({"discussed": discussed} if discussed else {}), **({"actions": actions} if actions else {})}
 
 
-def _at_controls(form: SentForm, faults: Sequence[FieldFault]) -> list[FieldFault]:
-    """The faults of single courses, `courses.0.discussed`, at the controls of the course that has this place."""
-    ticked, found = form.pairs.get(COURSE, []), []
-    for each in faults:
-        first, _, rest = each.name.partition(".")
-        place, _, field = rest.partition(".")
-        if first == "courses" and place.isdigit() and int(place) < len(ticked):
-            name = f"{field.partition('.')[0]}.{ticked[int(place)]}" if field not in {"", "course"} else COURSE
-            found.append(msgspec.structs.replace(each, name=name))
-        else:
-            found.append(each)
-    return found
+def _at_controls(form: SentForm, faults: Sequence[Fault]) -> list[Fault]:
+    """The faults, those of single courses at their controls: `courses[0].actions` is `actions.` with the id of the course."""
+    ticked = form.pairs.get(COURSE, [])
+    return [msgspec.structs.replace(each, where=OF_COURSE.sub(lambda found: _control(found, ticked), each.where)) for each in faults]
+
+
+def _control(found: re.Match[str], ticked: Sequence[str]) -> str:
+    place, field = int(found[1] or len(ticked)), found[2]
+    return f"{field}.{ticked[place]}" if place < len(ticked) and field in {"discussed", "actions"} else COURSE
 
 
 def _shown(
