@@ -27,6 +27,7 @@ from ipt_workflow.web.course import deeds, opening, overview, papers, score, ses
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
+from ipt_workflow.web.supervision import handlers as supervision
 from ipt_workflow.web.visitors import Visitor
 
 FORM_BYTES_MAX = 65_536
@@ -37,6 +38,7 @@ SIGNED_IN = (
     *(opening, deeds, score, session, overview, papers),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),
+    *(supervision,),
     *(admin,),
 )
 OPEN = (sign_in, local_sign_in, launch, patterns)  # with OPEN_HANDLERS, which answer everybody
