@@ -110,7 +110,7 @@ def warning(course: CourseDetails) -> str:
     if course.risk.open_since:
         return _("Risk was seen on %(day)s and has not been reviewed.", day=day(course.risk.open_since))
     if course.risk.level in CASES_OF_EMERGENCY:
-        return _("The risk is %(level)s.", level=word("risk", course.risk.level).lower())
+        return _("Risk: %(level)s.", level=word("risk", course.risk.level))
     return ""
 
 

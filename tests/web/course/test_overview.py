@@ -204,6 +204,19 @@ def test_words_that_somebody_typed_are_text(browse):
     browse(test)
 
 
+def test_the_page_is_german_for_who_reads_german(browse):
+    async def test(site):
+        course = await opened(site, *INITIAL, *WORKED)
+        await scored(site, course, [2] * 9, [1] * 9)
+        page = await site.visitor(language="de")
+        await page.open(f"/courses/{course}")
+        assert page.main.one("h2", id="where").text == "Anfangsphase: Sitzung 2 von 12, Woche 3 von 12"
+        assert "9 Punkte besser, eine zuverlässige Besserung (6 oder mehr)" in page.text
+        assert "Blatt für die Klientin oder den Klienten" in page.links()
+
+    browse(test)
+
+
 def test_it_asks_the_database_a_bounded_number_of_questions(browse, statements):
     async def test(site):
         first = await opened(site, *INITIAL)
