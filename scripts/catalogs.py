@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
 from ipt_workflow.runtime.documents import toml_table
-from ipt_workflow.web import answers, language, refusals
+from ipt_workflow.web import answers, inbox, language, refusals
 from ipt_workflow.web.forms import labels
 
 WEB = Path(language.__file__).parent
@@ -45,7 +45,8 @@ def configured() -> Iterator[str]:
         yield from (band["label"] for band in document.get("bands", ()))
 
 
-LISTED = (answers.every_text, labels.every_text, refusals.every_text, configured)  # texts that stand in files of data
+# Texts that stand in files of data.
+LISTED = (answers.every_text, inbox.every_text, labels.every_text, refusals.every_text, configured)
 
 
 def path_of(tongue: str) -> Path:

@@ -35,13 +35,27 @@ ROWS = {
     ("POST", "/passkeys/{passkey_id}/remove"): "403 403 403 403 403 403",
     ("POST", "/password"): "403 403 403 403 403 403",
     ("POST", "/recovery-codes"): "403 403 403 403 403 403",
+    ("GET", "/courses"): "303 200 200 200 200 403",
+    ("POST", "/courses/search"): "403 422 422 422 422 403",  # no client is named
+    ("POST", "/courses/{course_id}/outcome"): "403 422 404 403 403 404",  # no outcome is named
+    ("GET", "/courses/{course_id}/label"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/label"): "403 303 404 303 403 404",
+    ("GET", "/inbox"): "303 200 200 200 200 403",
+    ("GET", "/inbox/{notice_id}"): "303 404 404 404 404 404",
+    ("POST", "/inbox/{notice_id}"): "403 404 404 404 404 404",
     ("GET", "/clients/{client_id}"): "303 303 200 303 303 200",
     ("GET", "/courses/{course_id}"): COURSE,
+    ("GET", "/courses/{course_id}/do/{trigger}"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/do/{trigger}"): "403 422 404 422 403 404",  # nothing is filled in
+    ("GET", "/courses/new"): "303 200 200 200 403 200",
+    ("POST", "/courses/new"): "403 422 422 422 403 422",
     ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
 }
 GIVEN = {
     "session_id": "none",
     "passkey_id": "none",
+    "trigger": "note",
+    "notice_id": "none",
     "kind": "summary",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
