@@ -43,6 +43,17 @@ def test_what_the_form_of_ipt_does_not_have_is_no_page(browse, trigger: str):
     browse(test)
 
 
+@pytest.mark.parametrize("trigger", ["unheard_of", "refer", "begin_nothing", "amend", "move_entries"])
+def test_nothing_is_sent_to_a_page_that_there_is_not(browse, trigger: str):
+    async def test(site):
+        course = (await (await site.api()).open())["id"]
+        page = await (await site.visitor()).open(f"/courses/{course}/do/note")
+        page.main.one("form").attributes["action"] = f"/courses/{course}/do/{trigger}"
+        assert (await page.fill("Note", "x").press("Add the note")).status == 404
+
+    browse(test)
+
+
 def test_a_stranger_has_no_page_and_a_role_has_only_its_own(browse):
     async def test(site):
         course = (await (await site.api()).open())["id"]
