@@ -24,7 +24,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     noted("The work"): (
         *("update_sick_role", "relinquish_sick_role", "change_focus", "set_dispute_stage", "amend_contract", "extend_phase"),
-        *("record_prescriber_review", "record_review", "note"),
+        *("record_prescriber_review", "record_review", "record_supervision", "note"),
     ),
     noted("Phases and breaks"): ("begin_<phase>", "pause", "resume", "record_absence"),
     noted("The ending"): (
