@@ -20,6 +20,7 @@ ROLES = {"foreign": "therapist"}
 ALL = "303 200 200 200 200 200"
 DONE = "403 303 303 303 303 303"
 COURSE = "303 200 404 200 200 404"  # a page of one course: who may not see it is not told that it exists
+WRITTEN = "303 200 404 403 403 404"  # where a therapist records
 ROWS = {
     ("GET", "/"): ALL,
     ("GET", "/me"): ALL,
@@ -38,11 +39,18 @@ ROWS = {
     ("GET", "/clients/{client_id}"): "303 303 200 303 303 200",
     ("GET", "/courses/{course_id}"): COURSE,
     ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
+    ("GET", "/courses/{course_id}/session"): WRITTEN,
+    ("POST", "/courses/{course_id}/session"): "403 422 404 403 403 404",  # nothing is filled in
+    ("GET", "/courses/{course_id}/session/{number}"): "303 404 404 403 403 404",  # the course has no session
+    ("POST", "/courses/{course_id}/session/{number}"): "403 404 404 403 403 404",
+    ("GET", "/courses/{course_id}/do/record_measure"): WRITTEN,
+    ("POST", "/courses/{course_id}/do/record_measure"): "403 422 404 403 403 404",
 }
 GIVEN = {
     "session_id": "none",
     "passkey_id": "none",
     "kind": "summary",
+    "number": "1",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 

@@ -39,10 +39,10 @@ async def new_note(request: PageRequest, course_id: FromPath[str]) -> Response[b
     return await _opened(request, course_id, None)
 
 
-@get("/courses/{course_id:str}/session/{seq:str}", include_in_schema=False)
-async def note(request: PageRequest, course_id: FromPath[str], seq: FromPath[str]) -> Response[bytes]:
+@get("/courses/{course_id:str}/session/{number:str}", include_in_schema=False)
+async def note(request: PageRequest, course_id: FromPath[str], number: FromPath[str]) -> Response[bytes]:
     """The note of a session that is recorded and not signed."""
-    return await _opened(request, course_id, _number(seq))
+    return await _opened(request, course_id, _number(number))
 
 
 @post("/courses/{course_id:str}/session", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
@@ -51,16 +51,18 @@ async def write_new_note(request: PageRequest, course_id: FromPath[str]) -> Resp
     return await _sent(request, course_id, None)
 
 
-@post("/courses/{course_id:str}/session/{seq:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
-async def write_note(request: PageRequest, course_id: FromPath[str], seq: FromPath[str]) -> Response[Any]:
+@post(
+    "/courses/{course_id:str}/session/{number:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX
+)
+async def write_note(request: PageRequest, course_id: FromPath[str], number: FromPath[str]) -> Response[Any]:
     """The same of a session that is recorded."""
-    return await _sent(request, course_id, _number(seq))
+    return await _sent(request, course_id, _number(number))
 
 
-def _number(seq: str) -> int:
-    if not seq.isdecimal() or len(seq) > 9:
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise NotFound(NO_SESSION)
-    return int(seq)
+    return int(text)
 
 
 def _name(seq: int | None) -> str:
