@@ -20,10 +20,11 @@ from ipt_workflow.errors import CommandInvalid, KeyReused, Refusal, StaleVersion
 from ipt_workflow.service.deeds import DeedView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.web import language
-from ipt_workflow.web.course import choices, sent
+from ipt_workflow.web.course import choices, kept, sent
 from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.first_phase import beside, prepared
 from ipt_workflow.web.course.frames import CommandFrame
+from ipt_workflow.web.course.kept import KeptForm
 from ipt_workflow.web.course.progress import scores, standing
 from ipt_workflow.web.course.sent import ADD, PROPOSE, SentForm, ShownForm, sent_form, write_of
 from ipt_workflow.web.course.ways import Doer
@@ -79,7 +80,8 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
         return redirect(request, f"/courses/{course_id}/history")  # type: ignore[return-value]
     view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
     pairs = first_pairs(_row(trigger).payload, choices.first_data(trigger, view), reader().zone)
-    return _shown(request, trigger, view, ShownForm(pairs=pairs, key=sent.new_key()))
+    draft = await kept.find(request, course_id, f"do/{trigger}")
+    return _shown(request, trigger, view, draft.form.shown() if draft else ShownForm(pairs=pairs, key=sent.new_key()), draft)
 
 
 @post("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
@@ -114,6 +116,7 @@ async def _written(request: PageRequest, view: DeedView, command: Command, form:
     except KeyReused:
         shown = form.shown(used=True, key=sent.new_key())
     else:
+        await kept.drop(request, view.course.id, f"do/{command.trigger}")
         return redirect(request, f"/courses/{view.course.id}")
     return _shown(request, command.trigger, view, shown)
 
@@ -138,7 +141,7 @@ def _row(trigger: str) -> Trigger:
     return row
 
 
-def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) -> Response[bytes]:
+def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm, draft: KeptForm | None = None) -> Response[bytes]:
     fields = _fields(trigger, view, form)
     label = deed_label(trigger)
     leaves = view.course.next == trigger
@@ -150,6 +153,7 @@ def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) 
         trigger=trigger,
         view=view,
         course=view.course,
+        draft=draft,
         label={name: gettext(text) if text else "" for name, text in msgspec.structs.asdict(label).items()},
         fields=fields,
         by_name={each.name: each for each in fields},
