@@ -9,11 +9,11 @@ from litestar.params import FromPath
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command
+from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.session_notes import Scale
 from ipt_workflow.service.views import CourseView
-from ipt_workflow.web.course import kept, sent, unwritten
+from ipt_workflow.web.course import sent, unwritten
 from ipt_workflow.web.course.frames import CommandFrame
-from ipt_workflow.web.course.kept import KeptForm
 from ipt_workflow.web.course.scale_sheets import prefix, read_sheet, sheet, sheet_fields, shows_risk
 from ipt_workflow.web.course.sent import SentForm, ShownForm, sent_form
 from ipt_workflow.web.course.unwritten import FormCommand, since_in_words
@@ -34,8 +34,9 @@ async def new_score(request: PageRequest, course_id: FromPath[str]) -> Response[
     """The sheet of the scale that the course uses."""
     view, scales = await services_of(request).session_notes.scales(principal_of(request), course_id)
     pairs = {SCALE: [scales[0].instrument.id], **first_pairs(CommandFrame, {}, reader().zone)}
-    draft = await kept.find(request, course_id, NAME)
-    return await _shown(request, view, scales, draft.form.shown() if draft else ShownForm(pairs=pairs, key=sent.new_key()), draft)
+    draft = await services_of(request).drafts.find(principal_of(request), course_id, NAME)
+    form = sent.kept(draft).shown() if draft else ShownForm(pairs=pairs, key=sent.new_key())
+    return await _shown(request, view, scales, form, draft)
 
 
 @post(
@@ -48,6 +49,9 @@ async def record_score(request: PageRequest, course_id: FromPath[str]) -> Respon
     """Records the score, shows another scale, or works out the total."""
     form = await sent_form(request)
     view, scales = await services_of(request).session_notes.scales(principal_of(request), course_id)
+    if form.one(sent.DISCARD):
+        await services_of(request).drafts.drop(principal_of(request), course_id, NAME)
+        return redirect(request, f"/courses/{course_id}/{NAME}")
     if form.one(DO) in {SHOW, SCORES}:
         return await _shown(request, view, scales, form.shown())
     scale = _chosen(scales, form.one(SHOWN))
@@ -57,7 +61,7 @@ async def record_score(request: PageRequest, course_id: FromPath[str]) -> Respon
     answer = await unwritten.write(request, course_id, form, [FormCommand(command, prefix(scale.instrument))])
     if answer is not None:
         return await _shown(request, view, scales, answer)
-    await kept.drop(request, course_id, NAME)
+    await services_of(request).drafts.drop(principal_of(request), course_id, NAME)
     risk = shows_risk(scale.instrument, form.pairs)
     return redirect(request, f"/courses/{course_id}/do/review_risk" if risk else f"/courses/{course_id}")
 
@@ -82,7 +86,7 @@ def _read(scale: Scale, form: SentForm) -> tuple[Command | None, list[FieldFault
 
 
 async def _shown(
-    request: PageRequest, view: CourseView, scales: tuple[Scale, ...], form: ShownForm, draft: KeptForm | None = None
+    request: PageRequest, view: CourseView, scales: tuple[Scale, ...], form: ShownForm, draft: DraftView | None = None
 ) -> Response[bytes]:
     chosen = next(iter(form.pairs.get(SCALE, ())), "") if not (form.faults or form.refusals) else _sheet_of(form)
     scale = _chosen(scales, chosen)

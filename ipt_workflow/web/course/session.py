@@ -11,12 +11,12 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course.payloads import AssessRisk, RecordSession, SignSession
 from ipt_workflow.errors import NotFound
+from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.session_notes import NO_SESSION, SessionBasis
-from ipt_workflow.web.course import kept, sent, unwritten
+from ipt_workflow.web.course import sent, unwritten
 from ipt_workflow.web.course.frames import CommandFrame
-from ipt_workflow.web.course.kept import KeptForm
 from ipt_workflow.web.course.scale_sheets import ScaleSheet, sheet, sheet_fields
-from ipt_workflow.web.course.sent import ShownForm, sent_form
+from ipt_workflow.web.course.sent import SentForm, ShownForm, sent_form
 from ipt_workflow.web.course.session_form import LATE, RECORD, REVIEW, RISK, SIGN, appointments, first_note, owes_review, read_note
 from ipt_workflow.web.course.unwritten import since_in_words
 from ipt_workflow.web.course.ways import Doer
@@ -25,7 +25,7 @@ from ipt_workflow.web.forms.labels import codes_of
 from ipt_workflow.web.language import _, gettext, noted, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
-DO, DRAFT, SCORES, DISCARD = "_do", "draft", "scores", "discard"
+DO, DRAFT, SCORES = "_do", "draft", "scores"
 REVIEWED = "risk_reviewed"
 ATTENDANCES = ("5", "6", "3", LATE, "2", "7", "4")  # the usual ones first
 LATE_TEXT, NO_AREA = noted("Late cancellation"), noted("Not on a problem area")
@@ -74,10 +74,10 @@ async def _opened(request: PageRequest, course_id: str, seq: int | None) -> Resp
     basis = await services.session_notes.basis(principal, course_id, seq)
     if basis.session and (basis.session.signed or not basis.session.attended):
         return redirect(request, f"/courses/{course_id}")  # type: ignore[return-value]
-    draft = await kept.find(request, course_id, _name(seq))
+    draft = await services.drafts.find(principal, course_id, _name(seq))
     if draft is None:
         return await _shown(request, basis, ShownForm(pairs=first_note(basis, reader().zone), key=sent.new_key()))
-    return await _shown(request, basis, draft.form.shown(), draft)
+    return await _shown(request, basis, sent.kept(draft).shown(), draft)
 
 
 async def _sent(request: PageRequest, course_id: str, seq: int | None) -> Response[Any]:
@@ -85,10 +85,10 @@ async def _sent(request: PageRequest, course_id: str, seq: int | None) -> Respon
     basis = await services.session_notes.basis(principal, course_id, seq)
     here, wanted = f"/courses/{course_id}/{_name(seq)}", form.one(DO)
     if wanted == DRAFT:
-        await kept.keep(request, course_id, _name(seq), form)
+        await _keep(request, course_id, seq, form)
         return redirect(request, here)
-    if wanted == DISCARD:
-        await kept.drop(request, course_id, _name(seq))
+    if form.one(sent.DISCARD):
+        await services.drafts.drop(principal, course_id, _name(seq))
         return redirect(request, here)
     if wanted == SCORES:
         return await _shown(request, basis, form.shown())
@@ -97,9 +97,9 @@ async def _sent(request: PageRequest, course_id: str, seq: int | None) -> Respon
         return await _shown(request, basis, form.shown(faults=read.faults))
     answer = await unwritten.write(request, course_id, form, read.commands)
     if answer is None:
-        await kept.drop(request, course_id, _name(seq))
+        await services.drafts.drop(principal, course_id, _name(seq))
         return redirect(request, f"/courses/{course_id}")
-    await kept.keep(request, course_id, _name(seq), form)  # a way out leads to another page
+    await _keep(request, course_id, seq, form)  # a way out leads to another page
     if answer.overtaken:
         basis = await services.session_notes.basis(principal, course_id, seq)
     return await _shown(request, basis, _reviewing(answer))
@@ -113,7 +113,11 @@ def _reviewing(answer: ShownForm) -> ShownForm:
     return msgspec.structs.replace(answer, faults=[FieldFault(f"{RISK}level", REVIEW)], refusals=others)
 
 
-async def _shown(request: PageRequest, basis: SessionBasis, form: ShownForm, draft: KeptForm | None = None) -> Response[bytes]:
+async def _keep(request: PageRequest, course_id: str, seq: int | None, form: SentForm) -> None:
+    await services_of(request).drafts.save(principal_of(request), course_id, _name(seq), form.to_keep())
+
+
+async def _shown(request: PageRequest, basis: SessionBasis, form: ShownForm, draft: DraftView | None = None) -> Response[bytes]:
     course, measures, name = basis.course, basis.course.measures, _name(basis.session.seq if basis.session else None)
     fields = {each.name: each for each in _fields(basis, form)}
     sheets = [sheet(each, measures.get(each.instrument.key), form.pairs, form.faults) for each in basis.scales]

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, bound_to
-from ipt_workflow.course.rules.bound import ARTEFACT_OF
+from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES
 from ipt_workflow.protocols import rhythm
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.web.forms import labels
@@ -62,18 +61,6 @@ def test_every_code_of_every_field_has_words_and_no_words_are_left_over():
 )
 def test_every_code_of_the_protocols_has_words(options: str, codes: set[str]):
     assert set(labels._labels().options[options]) == codes
-
-
-def test_every_rule_that_leaving_a_phase_asks_has_a_short_name():
-    rules = {
-        bound.rule.name
-        for each in PROTOCOLS
-        for name in triggers.names(each)
-        if triggers.leaves_phase(name)
-        for bound in bound_to(each, name)
-    }
-    assert rules <= ARTEFACT_OF.keys() | set(labels.codes_of("need"))
-    assert set(labels.codes_of("need")) <= rules
 
 
 def test_every_phase_of_the_protocols_has_words():
