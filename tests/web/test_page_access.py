@@ -22,6 +22,7 @@ ROLES = {"foreign": "therapist"}
 ALL = "303 200 200 200 200 200"
 DONE = "403 303 303 303 303 303"
 COURSE = "303 200 404 200 200 404"  # a page of one course: who may not see it is not told that it exists
+WRITTEN = "303 200 404 403 403 404"  # where a therapist records
 AUDIT = "303 403 403 200 200 403"
 ROWS = {
     ("GET", "/"): ALL,
@@ -53,6 +54,12 @@ ROWS = {
     ("GET", "/courses/new"): "303 200 200 200 403 200",
     ("POST", "/courses/new"): "403 422 422 422 403 422",
     ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
+    ("GET", "/courses/{course_id}/session"): WRITTEN,
+    ("POST", "/courses/{course_id}/session"): "403 422 404 403 403 404",  # nothing is filled in
+    ("GET", "/courses/{course_id}/session/{number}"): "303 404 404 403 403 404",  # the course has no session
+    ("POST", "/courses/{course_id}/session/{number}"): "403 404 404 403 403 404",
+    ("GET", "/courses/{course_id}/do/record_measure"): WRITTEN,
+    ("POST", "/courses/{course_id}/do/record_measure"): "403 422 404 403 403 404",
     ("GET", "/courses/{course_id}/history"): COURSE,
     ("GET", "/courses/{course_id}/history/{seq}"): COURSE,
     ("GET", "/courses/{course_id}/history/{seq}/put-right"): "303 200 404 200 403 404",
@@ -122,6 +129,7 @@ GIVEN = {
     "trigger": "note",
     "notice_id": "none",
     "kind": "summary",
+    "number": "1",
     "run_id": "none",
     "seq": "1",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
