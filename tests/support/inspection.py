@@ -15,6 +15,7 @@ import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright
 
 from ipt_workflow.web.pages import POLICY, TYPES, asset
+from support.chromium import BROWSER, MISSING
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "tests" / "web" / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -108,8 +109,8 @@ class Inspector:
 
 def require_tools() -> str:
     """The path of Chromium. A test without it, or without axe-core, is skipped; it fails where every test must run."""
-    path = shutil.which("chromium")
-    missing = "Chromium is not installed: apt-get install chromium" if path is None else ""
+    path = shutil.which(BROWSER)
+    missing = MISSING if path is None else ""
     missing = missing or ("" if AXE.is_file() else "axe-core is not installed: make provider")
     if missing:
         (pytest.fail if os.environ.get("IPT_TEST_COMPLETE") else pytest.skip)(missing)
