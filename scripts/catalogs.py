@@ -16,7 +16,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from ipt_workflow.web import answers, language, refusals
+from ipt_workflow.web import answers, inbox, language, refusals
+from ipt_workflow.web.audit import words as audit_words
 from ipt_workflow.web.forms import labels
 
 WEB = Path(language.__file__).parent
@@ -31,7 +32,8 @@ KEYWORDS = {
 }
 METHODS = [("**/*.py", "python"), ("**/templates/**.html", babel_extract)]
 OPTIONS = {"**/templates/**.html": {"trimmed": "true", "trim_blocks": "true", "silent": "false"}}
-LISTED = (answers.every_text, labels.every_text, refusals.every_text)  # texts that stand in files of data
+# texts that stand in files of data
+LISTED = (answers.every_text, audit_words.every_text, inbox.every_text, labels.every_text, refusals.every_text)
 TRANSLATED = [each for each in language.LANGUAGES if each != "en"]
 SIDE = re.compile(r"^(<{7}|\|{7}|={7}|>{7})")
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}")

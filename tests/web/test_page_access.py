@@ -20,6 +20,7 @@ ROLES = {"foreign": "therapist"}
 ALL = "303 200 200 200 200 200"
 DONE = "403 303 303 303 303 303"
 COURSE = "303 200 404 200 200 404"  # a page of one course: who may not see it is not told that it exists
+AUDIT = "303 403 403 200 200 403"
 ROWS = {
     ("GET", "/"): ALL,
     ("GET", "/me"): ALL,
@@ -35,12 +36,92 @@ ROWS = {
     ("POST", "/passkeys/{passkey_id}/remove"): "403 403 403 403 403 403",
     ("POST", "/password"): "403 403 403 403 403 403",
     ("POST", "/recovery-codes"): "403 403 403 403 403 403",
+    ("GET", "/courses"): "303 200 200 200 200 403",
+    ("POST", "/courses/search"): "403 422 422 422 422 403",  # no client is named
+    ("POST", "/courses/{course_id}/outcome"): "403 422 404 403 403 404",  # no outcome is named
+    ("GET", "/courses/{course_id}/label"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/label"): "403 303 404 303 403 404",
+    ("GET", "/inbox"): "303 200 200 200 200 403",
+    ("GET", "/inbox/{notice_id}"): "303 404 404 404 404 404",
+    ("POST", "/inbox/{notice_id}"): "403 404 404 404 404 404",
     ("GET", "/clients/{client_id}"): "303 303 200 303 303 200",
     ("GET", "/courses/{course_id}"): COURSE,
+    ("GET", "/courses/{course_id}/do/{trigger}"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/do/{trigger}"): "403 422 404 422 403 404",  # nothing is filled in
+    ("GET", "/courses/new"): "303 200 200 200 403 200",
+    ("POST", "/courses/new"): "403 422 422 422 403 422",
+    ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
+    ("GET", "/courses/{course_id}/history"): COURSE,
+    ("GET", "/courses/{course_id}/history/{seq}"): COURSE,
+    ("GET", "/courses/{course_id}/history/{seq}/put-right"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/history/{seq}/put-right"): "403 422 404 422 403 404",
+    ("GET", "/audit"): AUDIT,
+    ("POST", "/audit"): "403 403 403 200 200 403",
+    ("GET", "/audit/clients"): AUDIT,
+    ("POST", "/audit/clients"): "403 403 403 422 422 403",
+    ("GET", "/audit/rules"): AUDIT,
+    ("GET", "/audit/exports"): "303 403 403 403 200 403",
+    ("POST", "/audit/exports"): "403 403 403 403 422 403",
+    ("GET", "/audit/verifications"): AUDIT,
+    ("POST", "/audit/verifications"): "403 403 403 303 303 403",
+    ("GET", "/audit/verifications/{run_id}"): "303 403 403 404 404 403",
+    ("GET", "/audit/courses/{course_id}/{seq}"): "303 403 404 200 200 404",
 }
+ADMIN = "303 403 403 403 403 {}"
+ADMIN_POST = "403 403 403 403 403 {}"
+ROWS |= {
+    ("GET", f"/admin{path}"): ADMIN.format(200) for path in ("", "/people", "/tokens", "/systems", "/sources", "/subscriptions")
+}
+ROWS |= {("GET", f"/admin/{what}/new"): ADMIN.format(200) for what in ("people", "tokens", "systems", "sources", "subscriptions")}
+ROWS |= {
+    ("POST", f"/admin/{what}/new"): ADMIN_POST.format(422) for what in ("people", "tokens", "systems", "sources", "subscriptions")
+}
+ROWS |= {("GET", f"/admin/people/{{person_id}}{path}"): ADMIN.format(404) for path in ("", "/change", "/leave")}
+ROWS |= {
+    ("POST", f"/admin/people/{{person_id}}/{path}"): ADMIN_POST.format(404)
+    for path in ("change", "leave", "return", "link", "revoke")
+}
+ROWS |= {("GET", f"/admin/sources/{{source_id}}{path}"): ADMIN.format(404) for path in ("", "/key")}
+ROWS |= {("POST", f"/admin/sources/{{source_id}}{path}"): ADMIN_POST.format(404) for path in ("", "/key", "/disable", "/enable")}
+ROWS |= {
+    ("GET", f"/admin/subscriptions/{{subscription_id}}{path}"): ADMIN.format(404) for path in ("", "/change", "/keys", "/replay")
+}
+ROWS |= {
+    ("POST", f"/admin/subscriptions/{{subscription_id}}/{path}"): ADMIN_POST.format(404)
+    for path in ("change", "keys", "replay", "ping", "pause", "resume", "delete", "deliveries/{delivery_id}/replay")
+}
+ROWS |= {
+    ("GET", "/admin/organisation"): ADMIN.format(200),
+    ("POST", "/admin/organisation"): ADMIN_POST.format(422),
+    ("POST", "/admin/tokens/{token_id}/revoke"): ADMIN_POST.format(404),
+    ("GET", "/admin/systems/{system_id}"): ADMIN.format(404),
+    ("POST", "/admin/systems/{system_id}"): ADMIN_POST.format(404),
+    ("POST", "/admin/systems/{system_id}/revoke"): ADMIN_POST.format(404),
+    ("GET", "/admin/cover"): ALL,
+    ("GET", "/admin/cover/new"): "303 200 200 200 403 200",
+    ("POST", "/admin/cover/new"): "403 422 422 422 403 422",
+    ("POST", "/admin/cover/{cover_id}/end"): "403 404 404 404 404 404",
+    ("GET", "/admin/protocols"): ALL,
+    ("GET", "/admin/protocols/{protocol_id}/{version}"): "303 404 404 404 404 404",
+    ("GET", "/admin/protocols/{protocol_id}/{before}/differences/{after}"): ALL,
+    ("GET", "/admin/protocols/{protocol_id}/{version}/proof"): "303 403 403 404 404 404",
+    ("GET", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "303 403 403 422 422 422",  # both versions are the same
+    ("POST", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "403 403 403 422 403 403",
+}
+NONE_SUCH = ("person", "source", "subscription", "delivery", "token", "system", "cover")
 GIVEN = {
+    **{f"{each}_id": "none" for each in NONE_SUCH},
+    "protocol_id": "ipt",
+    "version": "99",
+    "before": "2",
+    "after": "2",
     "session_id": "none",
     "passkey_id": "none",
+    "trigger": "note",
+    "notice_id": "none",
+    "kind": "summary",
+    "run_id": "none",
+    "seq": "1",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 
