@@ -91,9 +91,7 @@ class GroupRegisters:
 def _to_sign(principal: Principal, group: Group, courses: dict[str, StoredCourse]) -> dict[str, int]:
     found: dict[str, int] = {}
     for session in group.sessions:
-        recorded = [
-            course.course.session(told.seq) for each, told in session.told.items() if told.seq and (course := courses.get(each))
-        ]
+        recorded = [courses[each].course.session(one.seq) for each, one in session.told.items() if one.seq and each in courses]
         mine = [each for each in recorded if each and each.attended and not each.signed and each.given_by == principal.person]
         found |= {session.id: len(mine)} if mine else {}
     return found
