@@ -294,7 +294,7 @@ def test_earlier_records_are_a_page_away(browse):
         page = await (await supervisor(site)).open("/supervision/records")
         assert "10 minutes" not in page.text
         await page.follow("Earlier records")
-        assert "Live, during the session, 10 minutes" in page.text
+        assert "Live, watching the session, 10 minutes" in page.text
 
     browse(test)
 
