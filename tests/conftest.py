@@ -42,6 +42,7 @@ LONG = (
     "store/test_two_organisations.py",
     "web/test_oidc_in_chromium.py",
     "web/test_passkeys_in_chromium.py",
+    "web/test_walks.py",
     "ehr/fhir/test_validators.py",
 )
 

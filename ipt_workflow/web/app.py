@@ -23,10 +23,11 @@ from ipt_workflow.web import (
 )
 from ipt_workflow.web.admin import handlers as admin
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
-from ipt_workflow.web.course import deeds, opening, overview, papers, session
+from ipt_workflow.web.course import deeds, opening, overview, papers, score, session
 from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
+from ipt_workflow.web.supervision import handlers as supervision
 from ipt_workflow.web.visitors import Visitor
 
 FORM_BYTES_MAX = 65_536
@@ -34,9 +35,10 @@ FORM_BYTES_MAX = 65_536
 SIGNED_IN = (
     *(start, passkeys, launch),
     *(day, caseload, client_label, inbox),
-    *(opening, deeds, overview, papers, session),
+    *(opening, deeds, score, session, overview, papers),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),
+    *(supervision,),
     *(admin,),
 )
 OPEN = (sign_in, local_sign_in, launch, patterns)  # with OPEN_HANDLERS, which answer everybody

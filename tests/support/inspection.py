@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pytest
 from playwright.async_api import Browser, Page, Route, async_playwright
 
 from ipt_workflow.web.pages import POLICY, TYPES, asset
+from support.chromium import chromium
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "tests" / "web" / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -106,21 +106,18 @@ class Inspector:
             await page.context.close()
 
 
-def require_tools() -> str:
-    """The path of Chromium. A test without it, or without axe-core, is skipped; it fails where every test must run."""
-    path = shutil.which("chromium")
-    missing = "Chromium is not installed: apt-get install chromium" if path is None else ""
-    missing = missing or ("" if AXE.is_file() else "axe-core is not installed: make provider")
-    if missing:
+def tools() -> str:
+    """The path of the machine's browser. Without axe-core the test is skipped, as without a browser."""
+    if not AXE.is_file():
+        missing = "axe-core is not installed: make provider"
         (pytest.fail if os.environ.get("IPT_TEST_COMPLETE") else pytest.skip)(missing)
-    assert path is not None
-    return path
+    return chromium()
 
 
 @contextmanager
 def inspector() -> Iterator[Inspector]:
     """A running browser."""
-    path = require_tools()
+    path = tools()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -2,7 +2,8 @@
 
 A test of a page is `browse(test)`, where `test(site)` opens browsers by `site.visitor("therapist-1", "therapist")`, and prepares courses by
 `await site.api()`. `axe(browser)` finds what is not accessible, `statements()` counts questions to the database, `picture(browser, name)`
-keeps a picture in var/pictures.
+keeps a picture in var/pictures. `walk(test)` is for the few walks that need a real browser: `test(walkers)` opens windows by
+`walkers.window("therapist-1", "therapist")`, without JavaScript.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from support import inspection, page_client, signing_in
 from support.browsing import Browser
 from support.inspection import LOOKS, Inspector
 from support.signing_in import Site
+from support.walkers import walking
 
 from ipt_workflow.store.databases.sqlite import SqliteDatabase
 
@@ -46,6 +48,12 @@ def browse(settings, clock) -> Callable[..., Any]:
         return asyncio.run(inside())
 
     return run
+
+
+@pytest.fixture
+def walk(settings, clock) -> Callable[..., None]:
+    """Runs a coroutine function with `Walkers`: `walk(async_test)`."""
+    return lambda test: walking(test, settings, clock)
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def test_a_link_may_be_looked_at_and_is_used_by_its_form(visit):
             assert page.status_code == 200
             assert "This link is for <strong>anna</strong>" in page.text
         assert len(await visit.enrolled("ben", SoftwareAuthenticator())) == 10
-        assert "You are signed in as <strong>ben</strong>" in (await visit.get("/")).text
+        assert "You are signed in as <strong>ben</strong>" in (await visit.get("/me")).text
 
     visit(test)
 
@@ -138,7 +138,7 @@ def test_a_passkey_signs_in_by_the_page_and_its_script(visit):
         visit.cookies.clear()
         done = await visit.with_passkey(await visit.get(f"{SIGN_IN}/passkey"), f"{SIGN_IN}/passkey", authenticator)
         assert (done.status_code, done.headers["location"]) == (303, "/")
-        assert "You are signed in as <strong>anna</strong>" in (await visit.get("/")).text
+        assert "You are signed in as <strong>anna</strong>" in (await visit.get("/me")).text
 
     visit(test)
 
@@ -284,7 +284,7 @@ def test_whoever_signs_in_ends_the_session_that_the_browser_had(visit):
         annas = dict(visit.cookies)
         page = await visit.get(f"{SIGN_IN}/recovery-code")
         assert (await visit.submit(page, f"{SIGN_IN}/recovery-code", person="ben", code=codes[0])).status_code == 303
-        assert "You are signed in as <strong>ben</strong>" in (await visit.get("/")).text
+        assert "You are signed in as <strong>ben</strong>" in (await visit.get("/me")).text
         visit.cookies = annas
         assert (await visit.get("/")).headers["location"] == SIGN_IN
         clinic = visit.local.clinic

@@ -139,7 +139,7 @@ def test_a_person_ends_their_other_sessions_and_nobody_elses(pages):
     async def test(pages, clock):
         here, there = await pages.signed_in(), await pages.signed_in()
         other = await pages.signed_in("therapist-2")
-        assert there.session.id in (await pages.get("/", here.secret.cookie)).text
+        assert there.session.id in (await pages.get("/me", here.secret.cookie)).text
         assert (await pages.post(f"/sessions/{other.session.id}/end", here.secret.cookie)).status_code == 404
         assert (await pages.post(f"/sessions/{there.session.id}/end", here.secret.cookie)).status_code == 303
         assert sent_away(await pages.get("/", there.secret.cookie))
@@ -289,7 +289,7 @@ def test_a_link_signs_in_once_after_it_was_confirmed_and_only_where_rehearsals_a
         assert answer.status_code == 303
         cookie = answer.cookies["__Host-ipt"]
         pages.client.cookies.clear()
-        assert "<strong>therapist-1</strong>, as therapist" in (await pages.get("/", cookie)).text
+        assert "<strong>therapist-1</strong>, as therapist" in (await pages.get("/me", cookie)).text
         assert (
             await pages.client.post(f"{SIGN_IN}/link", data={"_csrf_token": token, "key": key}, headers=headers)
         ).status_code == 400

@@ -11,12 +11,12 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.gate import CLAIMS
 from ipt_workflow.protocols.definition import COMPLETED, ENDED_EARLY, NEW, NOT_SUITABLE, PAUSED, REFERRED, Protocol
-from ipt_workflow.protocols.statements import statements
+from ipt_workflow.protocols.statements import Statement, statements
 from ipt_workflow.service.protocols.versions import MoveOrder
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.admin.diagram import protocol_diagram, ways
 from ipt_workflow.web.admin.submission import pairs_of, principal_of
-from ipt_workflow.web.admin.wording import BECAME, CONFIDENCE, DIFFERENCES, KINDS, value_text
+from ipt_workflow.web.admin.wording import BECAME, CONFIDENCE, DIFFERENCES, KINDS, group_text, place_text, value_text
 from ipt_workflow.web.forms import Pairs, deed_label
 from ipt_workflow.web.language import _, n_, noted
 from ipt_workflow.web.pages import PageRequest, page
@@ -30,7 +30,8 @@ NAMES = {
     ENDED_EARLY: noted("Ended early"),
     NOT_SUITABLE: noted("Not suitable"),
 }
-GROUPS = 2  # of tables around a value that name its group
+
+WORDS: dict[str, Any] = {"place": place_text, "group": group_text, "value": value_text}
 
 
 def _back(request: PageRequest) -> tuple[str, str]:
@@ -57,7 +58,7 @@ async def protocol(request: PageRequest, protocol_id: FromPath[str], version: Fr
         "groups": _groups(one.protocol),
         "tries": policy.may(principal_of(request), "try a protocol"),
     }
-    return page(request, "admin/protocol.html", known=one, confidence=CONFIDENCE, value_text=value_text, **context)
+    return page(request, "admin/protocol.html", known=one, confidence=CONFIDENCE, words=WORDS, **context)
 
 
 def _names(known: Protocol) -> dict[str, str]:
@@ -89,11 +90,11 @@ def _ways(known: Protocol) -> list[tuple[str, str, str]]:
     ]
 
 
-def _groups(known: Protocol) -> list[tuple[str, list[Any]]]:
+def _groups(known: Protocol) -> list[tuple[str, list[Statement]]]:
     """The values by what they belong to, in the order of the file."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Statement]] = {}
     for each in statements(known.source):
-        found.setdefault(" · ".join(each.within[:GROUPS]), []).append(each)
+        found.setdefault(group_text(each, _names(known)), []).append(each)
     return list(found.items())
 
 
@@ -107,9 +108,8 @@ async def differences(
     new = await known.one(principal, protocol_id, after)
     versions: dict[str, Any] = {"protocol_id": protocol_id, "before": before, "after": after, "title": new.protocol.title}
     moves = new.in_force and policy.may(principal, "try a protocol")
-    return page(
-        request, "admin/differences.html", differences=found, kinds=DIFFERENCES, value_text=value_text, moves=moves, **versions
-    )
+    context: dict[str, Any] = {"kinds": DIFFERENCES, "words": WORDS, "names": _names(new.protocol), "moves": moves}
+    return page(request, "admin/differences.html", differences=found, **context, **versions)
 
 
 @get(f"{ALL}/{{protocol_id:str}}/{{version:int}}/proof", include_in_schema=False)

@@ -16,15 +16,17 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.triggers import Command, Trigger
-from ipt_workflow.errors import CommandInvalid, KeyReused, Refusal, StaleVersion, TransitionRefused
-from ipt_workflow.service.deeds import DeedView
+from ipt_workflow.errors import CommandInvalid, KeyReused, NotFound, Refusal, StaleVersion, TransitionRefused
+from ipt_workflow.service.deeds import NO_DEED, DeedView
+from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.web import language
 from ipt_workflow.web.course import choices, sent
 from ipt_workflow.web.course.faults import field_faults
+from ipt_workflow.web.course.first_phase import beside, prepared
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.progress import scores, standing
-from ipt_workflow.web.course.sent import ADD, PROPOSE, SentForm, ShownForm, sent_form, write_of
+from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
 from ipt_workflow.web.course.ways import Doer
 from ipt_workflow.web.forms import (
     FieldFault,
@@ -63,6 +65,9 @@ TEMPLATES = {
     "end_early": "course/ending.html",
     "complete": "course/complete.html",
     "transfer": "course/transfer.html",
+    "review_risk": "course/risk.html",
+    "record_inventory": "course/inventory.html",
+    "record_formulation": "course/formulation.html",
 }
 FORMATS: Formats = {"day": language.day, "moment": language.moment}
 BEGIN_TEMPLATE, TEMPLATE = "course/begin_phase.html", "course/deed.html"
@@ -73,7 +78,11 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
     """The form of a trigger, with what it would meet now."""
     if trigger in ELSEWHERE:
         return redirect(request, f"/courses/{course_id}/history")  # type: ignore[return-value]
-    view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
+    services, principal = services_of(request), principal_of(request)
+    view = await services.deeds.one(principal, course_id, trigger)
+    draft = await services.drafts.find(principal, course_id, _draft(trigger))
+    if draft:
+        return _shown(request, trigger, view, sent.kept(draft).shown(), draft)
     pairs = first_pairs(_row(trigger).payload, choices.first_data(trigger, view), reader().zone)
     return _shown(request, trigger, view, ShownForm(pairs=pairs, key=sent.new_key()))
 
@@ -81,37 +90,46 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
 @post("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
 async def do(request: PageRequest, course_id: FromPath[str], trigger: FromPath[str]) -> Response[Any]:
     """Fires the trigger with what was typed."""
-    form = await sent_form(request)
-    view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
-    if form.one(ADD):
-        return _shown(request, trigger, view, form.shown())
+    if triggers.row_of(trigger) is None or trigger in triggers.OPENINGS | ELSEWHERE:
+        raise NotFound(NO_DEED)
+    form = SentForm(prepared(trigger, (await sent_form(request)).pairs))
+    if form.one(DISCARD):
+        await services_of(request).drafts.drop(principal_of(request), course_id, _draft(trigger))
+        return redirect(request, f"/courses/{course_id}/do/{trigger}")
     found = _read(trigger, form)
-    if isinstance(found, tuple):
-        return _shown(request, trigger, view, form.shown(faults=found))
-    return await _written(request, view, found, form)
+    if form.one(ADD):
+        shown = form.shown()
+    elif isinstance(found, tuple):
+        shown = form.shown(faults=found)
+    else:
+        refused = await _written(request, course_id, found, form)
+        if refused is None:
+            return redirect(request, f"/courses/{course_id}")
+        shown = refused
+    return _shown(request, trigger, await services_of(request).deeds.one(principal_of(request), course_id, trigger), shown)
 
 
-async def _written(request: PageRequest, view: DeedView, command: Command, form: SentForm) -> Response[Any]:
+async def _written(request: PageRequest, course_id: str, command: Command, form: SentForm) -> ShownForm | None:
+    """Writes the command, or proposes it. Returns the form as it is shown again, or None."""
     services, principal = services_of(request), principal_of(request)
     write = write_of(request, principal, form, command)
     try:
         if form.one(PROPOSE):
-            await services.proposals.propose(principal, view.course.id, write)
+            await services.proposals.propose(principal, course_id, write)
         else:
-            await services.courses.fire(principal, view.course.id, write)
+            await services.courses.fire(principal, course_id, write)
     except CommandInvalid as invalid:
-        shown = form.shown(faults=field_faults(invalid.faults, form.pairs))
+        return form.shown(faults=field_faults(invalid.faults, form.pairs))
     except TransitionRefused as refused:
-        shown = form.shown(refusals=refused.refusals)
+        await services.drafts.save(principal, course_id, _draft(command.trigger), form.to_keep())  # a way out leads away
+        return form.shown(refusals=refused.refusals)
     except StaleVersion:
-        since = await services.deeds.since(principal, view.course.id, form.version or 0)
-        shown = form.shown(overtaken=True, since=since, key=sent.new_key())
-        view = await services.deeds.one(principal, view.course.id, command.trigger)
+        since = await services.deeds.since(principal, course_id, form.version or 0)
+        return form.shown(overtaken=True, since=since, key=sent.new_key())
     except KeyReused:
-        shown = form.shown(used=True, key=sent.new_key())
-    else:
-        return redirect(request, f"/courses/{view.course.id}")
-    return _shown(request, command.trigger, view, shown)
+        return form.shown(used=True, key=sent.new_key())
+    await services.drafts.drop(principal, course_id, _draft(command.trigger))
+    return None
 
 
 def _read(trigger: str, form: SentForm) -> Command | tuple[FieldFault, ...]:
@@ -128,13 +146,18 @@ def _read(trigger: str, form: SentForm) -> Command | tuple[FieldFault, ...]:
     return Command(trigger, data.data, beside.occurred_at, beside.reason, override)
 
 
+def _draft(trigger: str) -> str:
+    """The name of a form's draft: its address below that of the course."""
+    return f"do/{trigger}"
+
+
 def _row(trigger: str) -> Trigger:
     row = triggers.row_of(trigger)
     assert row is not None  # the verb has found it
     return row
 
 
-def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) -> Response[bytes]:
+def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm, draft: DraftView | None = None) -> Response[bytes]:
     fields = _fields(trigger, view, form)
     label = deed_label(trigger)
     leaves = view.course.next == trigger
@@ -148,19 +171,23 @@ def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) 
         course=view.course,
         label={name: gettext(text) if text else "" for name, text in msgspec.structs.asdict(label).items()},
         fields=fields,
+        draft=draft,
         by_name={each.name: each for each in fields},
         errors=errors(fields, form.faults, gettext),
         action=f"/courses/{view.course.id}/do/{trigger}",
         cancel=f"/courses/{view.course.id}",
         back=_("Back to the course"),
         blocked=who.blocking(_blocked(view, form, leaves=leaves)),
-        needs=who.needs(view.course.requirements, (*view.option.refusals, *view.option.warnings)) if leaves else [],
+        needs=who.needs(view.course.requirements, (*view.option.refusals, *view.option.warnings))
+        if leaves and not form.refusals
+        else [],
         standing=standing(view.course),
         scores=scores(view),
         words={"indication": gettext(option_text("indication", view.course.indication)) if view.course.indication else ""},
         since=[said_since(view, each) for each in form.since],
         version=view.course.version if form.status in {200, 412} else form.pairs.get(sent.VERSION, [""])[0],
         **form.context(),
+        **beside(trigger, view, form.pairs),
     )
 
 

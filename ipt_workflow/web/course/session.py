@@ -25,8 +25,7 @@ from ipt_workflow.web.forms.labels import codes_of
 from ipt_workflow.web.language import _, gettext, noted, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
-DO, DRAFT, SCORES, DISCARD = "_do", "draft", "scores", "discard"
-NOT_KEPT = frozenset({"_version", "_do", "_csrf_token"})  # of a draft
+DO, DRAFT, SCORES = "_do", "draft", "scores"
 REVIEWED = "risk_reviewed"
 ATTENDANCES = ("5", "6", "3", LATE, "2", "7", "4")  # the usual ones first
 LATE_TEXT, NO_AREA = noted("Late cancellation"), noted("Not on a problem area")
@@ -39,10 +38,10 @@ async def new_note(request: PageRequest, course_id: FromPath[str]) -> Response[b
     return await _opened(request, course_id, None)
 
 
-@get("/courses/{course_id:str}/session/{seq:str}", include_in_schema=False)
-async def note(request: PageRequest, course_id: FromPath[str], seq: FromPath[str]) -> Response[bytes]:
+@get("/courses/{course_id:str}/session/{number:str}", include_in_schema=False)
+async def note(request: PageRequest, course_id: FromPath[str], number: FromPath[str]) -> Response[bytes]:
     """The note of a session that is recorded and not signed."""
-    return await _opened(request, course_id, _number(seq))
+    return await _opened(request, course_id, _number(number))
 
 
 @post("/courses/{course_id:str}/session", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
@@ -51,16 +50,18 @@ async def write_new_note(request: PageRequest, course_id: FromPath[str]) -> Resp
     return await _sent(request, course_id, None)
 
 
-@post("/courses/{course_id:str}/session/{seq:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
-async def write_note(request: PageRequest, course_id: FromPath[str], seq: FromPath[str]) -> Response[Any]:
+@post(
+    "/courses/{course_id:str}/session/{number:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX
+)
+async def write_note(request: PageRequest, course_id: FromPath[str], number: FromPath[str]) -> Response[Any]:
     """The same of a session that is recorded."""
-    return await _sent(request, course_id, _number(seq))
+    return await _sent(request, course_id, _number(number))
 
 
-def _number(seq: str) -> int:
-    if not seq.isdecimal() or len(seq) > 9:
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise NotFound(NO_SESSION)
-    return int(seq)
+    return int(text)
 
 
 def _name(seq: int | None) -> str:
@@ -76,7 +77,7 @@ async def _opened(request: PageRequest, course_id: str, seq: int | None) -> Resp
     draft = await services.drafts.find(principal, course_id, _name(seq))
     if draft is None:
         return await _shown(request, basis, ShownForm(pairs=first_note(basis, reader().zone), key=sent.new_key()))
-    return await _shown(request, basis, _kept(draft).shown(), draft)
+    return await _shown(request, basis, sent.kept(draft).shown(), draft)
 
 
 async def _sent(request: PageRequest, course_id: str, seq: int | None) -> Response[Any]:
@@ -86,7 +87,7 @@ async def _sent(request: PageRequest, course_id: str, seq: int | None) -> Respon
     if wanted == DRAFT:
         await _keep(request, course_id, seq, form)
         return redirect(request, here)
-    if wanted == DISCARD:
+    if form.one(sent.DISCARD):
         await services.drafts.drop(principal, course_id, _name(seq))
         return redirect(request, here)
     if wanted == SCORES:
@@ -113,15 +114,7 @@ def _reviewing(answer: ShownForm) -> ShownForm:
 
 
 async def _keep(request: PageRequest, course_id: str, seq: int | None, form: SentForm) -> None:
-    pairs = ((name, value) for name, values in form.pairs.items() if name not in NOT_KEPT for value in values)
-    await services_of(request).drafts.save(principal_of(request), course_id, _name(seq), pairs)
-
-
-def _kept(draft: DraftView) -> SentForm:
-    pairs: dict[str, list[str]] = {}
-    for name, value in draft.pairs:
-        pairs.setdefault(name, []).append(value)
-    return SentForm(pairs)
+    await services_of(request).drafts.save(principal_of(request), course_id, _name(seq), form.to_keep())
 
 
 async def _shown(request: PageRequest, basis: SessionBasis, form: ShownForm, draft: DraftView | None = None) -> Response[bytes]:
