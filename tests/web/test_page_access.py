@@ -6,6 +6,8 @@ administrator. A GET that sends elsewhere is 303. A POST carries its token again
 
 import pytest
 
+from ipt_workflow.service.access.sessions import SignInSessions
+from ipt_workflow.store import people
 from ipt_workflow.web.app import routers
 
 COLUMNS = ("nobody", "therapist", "foreign", "supervisor", "auditor", "admin")
@@ -155,5 +157,50 @@ def test_a_page_answers_whom_it_should(browse, method, path):
             answer = await (site.get(address, cookie) if method == "GET" else site.post(address, cookie))
             statuses.append(str(answer.status_code))
         assert " ".join(statuses) == ROWS[method, path]
+
+    browse(test)
+
+
+PAGES = [path for method, path in ROWS if method == "GET"]
+REF = "EHR-7741"  # which no page has by chance
+
+
+async def address_of(site, path):
+    """A page's address, of the course of a client whose name is REF."""
+    course = await (await site.api()).open(REF)
+    client = await site.clinic.clients.get(REF)
+    return path.format(**GIVEN, course_id=course["id"], client_id=client.id)
+
+
+@pytest.mark.matrix(4)
+@pytest.mark.parametrize("path", PAGES)
+def test_a_title_names_no_client_and_a_stranger_reads_of_none(browse, path):
+    async def test(site):
+        address = await address_of(site, path)
+        for column, person in PEOPLE.items():
+            page = await site.visitor(person, ROLES.get(column, column))
+            await page.open(address)
+            assert REF not in page.title, column
+            assert page.answer.headers["cache-control"] == "no-store"
+            if column in {"foreign", "admin"}:
+                assert REF not in page.answer.text, column
+
+    browse(test)
+
+
+@pytest.mark.matrix(4)
+@pytest.mark.parametrize("path", PAGES)
+def test_another_organisation_reads_of_no_client(browse, clock, path):
+    async def test(site):
+        address = await address_of(site, path)
+        operator = {"Authorization": f"Bearer {await site.token('operator', 'ops')}"}
+        await site.client.post("/v1/organisations", json={"id": "south", "title": "South"}, headers=operator)
+        south = await site.credentials.clinics.of("south")
+        for role in ("therapist", "supervisor", "auditor", "admin"):
+            await south.write(people.make_known, role, role, clock.now())
+            session = await SignInSessions(south).begin(role, (role,), "link", authenticated_at=clock.now())
+            answer = await site.get(address, session.secret.cookie)
+            assert answer.status_code in ({403, 404} if "{course_id}" in path else {200, 303, 403, 404}), role
+            assert REF not in answer.text, role
 
     browse(test)
