@@ -18,6 +18,7 @@ from jinja2.ext import babel_extract
 
 from ipt_workflow.runtime.documents import toml_table
 from ipt_workflow.web import answers, inbox, language, refusals
+from ipt_workflow.web.admin import wording
 from ipt_workflow.web.audit import words as audit_words
 from ipt_workflow.web.forms import labels
 
@@ -51,7 +52,7 @@ LISTED = (
     *(answers.every_text, refusals.every_text),
     *(labels.every_text, configured),
     *(inbox.every_text,),
-    *(audit_words.every_text,),
+    *(audit_words.every_text, wording.every_text),
 )
 
 

@@ -103,6 +103,7 @@ def test_one_without_a_role_chooses_one_and_is_asked_nothing_else(browse):
         assert (page.heading, page.tree.all("nav")) == ("Choose a role", [])
         await page.press("Act as supervisor")
         assert places(page) == PLACES["supervisor"]
+        await page.open("/me")
         assert "You are signed in as pat, as supervisor." in page.text
 
     browse(test)
