@@ -241,7 +241,11 @@ def test_everything_that_is_wrong_with_a_meeting_is_said_at_once_and_what_was_ty
         page.fill("What was discussed", "Kept words.", "EHR-1")
         await page.press("Record the meeting")
         assert page.status == 422
-        assert page.errors == ["Who brought the course: Give at least one.", "Minutes of the whole meeting: Fill this in.", "Tick the courses that were discussed."]
+        assert page.errors == [
+            "Who brought the course: Give at least one.",
+            "Minutes of the whole meeting: Fill this in.",
+            "Tick the courses that were discussed.",
+        ]
         axe(page)
         assert page.value(page.control("What was discussed", "EHR-1")) == "Kept words."
         page.fill("Minutes of the whole meeting", "50").choose("therapist-1", "Who brought the course")
