@@ -16,8 +16,9 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from ipt_workflow.web import answers, language, refusals
+from ipt_workflow.web import answers, inbox, language, refusals
 from ipt_workflow.web.admin import wording
+from ipt_workflow.web.audit import words as audit_words
 from ipt_workflow.web.forms import labels
 
 WEB = Path(language.__file__).parent
@@ -32,7 +33,15 @@ KEYWORDS = {
 }
 METHODS = [("**/*.py", "python"), ("**/templates/**.html", babel_extract)]
 OPTIONS = {"**/templates/**.html": {"trimmed": "true", "trim_blocks": "true", "silent": "false"}}
-LISTED = (wording.every_text, answers.every_text, labels.every_text, refusals.every_text)  # texts that stand in files of data
+# texts that stand in files of data
+LISTED = (
+    wording.every_text,
+    answers.every_text,
+    audit_words.every_text,
+    inbox.every_text,
+    labels.every_text,
+    refusals.every_text,
+)
 TRANSLATED = [each for each in language.LANGUAGES if each != "en"]
 SIDE = re.compile(r"^(<{7}|\|{7}|={7}|>{7})")
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}")

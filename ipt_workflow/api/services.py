@@ -54,6 +54,7 @@ from ipt_workflow.service.session_notes import SessionNotes
 from ipt_workflow.service.supervision.agenda import Agenda
 from ipt_workflow.service.supervision.day import SupervisorsDesk
 from ipt_workflow.service.supervision.meetings import Meetings
+from ipt_workflow.service.supervision.preparation import Preparations
 from ipt_workflow.service.supervision.records import SupervisionRecords
 
 
@@ -72,6 +73,7 @@ class Services:
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
         self.meetings = Meetings(clinic)
+        self.preparations = Preparations(clinic)
         self.supervision_records = SupervisionRecords(clinic)
         self.agenda = Agenda(clinic)
         self.supervisors_desk = SupervisorsDesk(clinic)

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, KeyReused, StaleVersion, TransitionRefused
+from ipt_workflow.errors import CommandInvalid, Fault, KeyReused, StaleVersion, TransitionRefused
 from ipt_workflow.service.day import BlockedCourse, DayView
 from ipt_workflow.web.course.sent import SentForm, new_key, sent_form, write_of
 from ipt_workflow.web.course.ways import Blocking, Doer
@@ -47,6 +47,9 @@ IN_LISTS = (
 )  # a list, its place on the page, and how many there are in words
 
 
+NOTHING = Command("record_session", {})
+
+
 class OutcomeProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why an outcome was not recorded, and what can be done about it."""
 
@@ -68,19 +71,25 @@ async def outcome(request: PageRequest, course_id: FromPath[str]) -> Response[An
     """Records what became of an appointment, by one of the buttons beside it."""
     form, services, principal = await sent_form(request), services_of(request), principal_of(request)
     name, command = form.one("outcome"), _command(form, services.clinic.clock.now())
+    write = write_of(request, principal, form, command or NOTHING)
     if command is None:
-        return await _shown(request, problem=await _problem(request, course_id, 422, [Blocking(gettext(UNREADABLE), None, ())]))
+        write = msgspec.structs.replace(write, decode=_incomplete, version=None, version_required=False)
     try:
-        await services.courses.fire(principal, course_id, write_of(request, principal, form, command))
+        await services.courses.fire(principal, course_id, write)
     except TransitionRefused as refused:
         found = _doer(request, course_id).blocking(refused.refusals)
         return await _shown(request, problem=await _problem(request, course_id, 409, found))
     except CommandInvalid as invalid:
-        lines = [Blocking(each.message, None, ()) for each in invalid.faults]
+        lines = [Blocking(gettext(each.message), None, ()) for each in invalid.faults]
         return await _shown(request, problem=await _problem(request, course_id, 422, lines))
     except (StaleVersion, KeyReused):
         return await _shown(request, problem=await _problem(request, course_id, 412, [Blocking(gettext(OVERTAKEN), None, ())]))
     return redirect(request, f"/?recorded={name}")
+
+
+def _incomplete() -> tuple[Command, ...]:
+    """What a form that lacks something decodes to, once it is known that its sender may write the course."""
+    raise CommandInvalid([Fault("outcome", UNREADABLE)])
 
 
 def _command(form: SentForm, now: dt.datetime) -> Command | None:

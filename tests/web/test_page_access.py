@@ -20,6 +20,7 @@ ROLES = {"foreign": "therapist"}
 ALL = "303 200 200 200 200 200"
 DONE = "403 303 303 303 303 303"
 COURSE = "303 200 404 200 200 404"  # a page of one course: who may not see it is not told that it exists
+AUDIT = "303 403 403 200 200 403"
 ROWS = {
     ("GET", "/"): ALL,
     ("GET", "/me"): ALL,
@@ -35,8 +36,36 @@ ROWS = {
     ("POST", "/passkeys/{passkey_id}/remove"): "403 403 403 403 403 403",
     ("POST", "/password"): "403 403 403 403 403 403",
     ("POST", "/recovery-codes"): "403 403 403 403 403 403",
+    ("GET", "/courses"): "303 200 200 200 200 403",
+    ("POST", "/courses/search"): "403 422 422 422 422 403",  # no client is named
+    ("POST", "/courses/{course_id}/outcome"): "403 422 404 403 403 404",  # no outcome is named
+    ("GET", "/courses/{course_id}/label"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/label"): "403 303 404 303 403 404",
+    ("GET", "/inbox"): "303 200 200 200 200 403",
+    ("GET", "/inbox/{notice_id}"): "303 404 404 404 404 404",
+    ("POST", "/inbox/{notice_id}"): "403 404 404 404 404 404",
     ("GET", "/clients/{client_id}"): "303 303 200 303 303 200",
     ("GET", "/courses/{course_id}"): COURSE,
+    ("GET", "/courses/{course_id}/do/{trigger}"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/do/{trigger}"): "403 422 404 422 403 404",  # nothing is filled in
+    ("GET", "/courses/new"): "303 200 200 200 403 200",
+    ("POST", "/courses/new"): "403 422 422 422 403 422",
+    ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
+    ("GET", "/courses/{course_id}/history"): COURSE,
+    ("GET", "/courses/{course_id}/history/{seq}"): COURSE,
+    ("GET", "/courses/{course_id}/history/{seq}/put-right"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/history/{seq}/put-right"): "403 422 404 422 403 404",
+    ("GET", "/audit"): AUDIT,
+    ("POST", "/audit"): "403 403 403 200 200 403",
+    ("GET", "/audit/clients"): AUDIT,
+    ("POST", "/audit/clients"): "403 403 403 422 422 403",
+    ("GET", "/audit/rules"): AUDIT,
+    ("GET", "/audit/exports"): "303 403 403 403 200 403",
+    ("POST", "/audit/exports"): "403 403 403 403 422 403",
+    ("GET", "/audit/verifications"): AUDIT,
+    ("POST", "/audit/verifications"): "403 403 403 303 303 403",
+    ("GET", "/audit/verifications/{run_id}"): "303 403 403 404 404 403",
+    ("GET", "/audit/courses/{course_id}/{seq}"): "303 403 404 200 200 404",
 }
 ADMIN = "303 403 403 403 403 {}"
 ADMIN_POST = "403 403 403 403 403 {}"
@@ -88,6 +117,11 @@ GIVEN = {
     "after": "2",
     "session_id": "none",
     "passkey_id": "none",
+    "trigger": "note",
+    "notice_id": "none",
+    "kind": "summary",
+    "run_id": "none",
+    "seq": "1",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 

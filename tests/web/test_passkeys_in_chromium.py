@@ -67,14 +67,14 @@ def test_a_person_enrols_by_a_link_signs_in_and_is_refused_without_user_verifica
         assert (session["httpOnly"], session["secure"], session["sameSite"], session["path"]) == (True, True, "Lax", "/")
 
         await page.click("text=Go on to the start page")
-        await page.wait_for_selector("text=You are signed in as anna")
+        await page.wait_for_selector("h1:has-text('My day')")
         await page.click("text=Sign out")
         await page.wait_for_selector("text=You are signed out")
 
         await page.goto(f"{address}/o/default/sign-in")
         await page.click("text=Sign in with a passkey")
         await page.click("button:has-text('Sign in')")
-        await page.wait_for_selector("text=You are signed in as anna")
+        await page.wait_for_selector("h1:has-text('My day')")
 
         await authenticator.verifies(False)
         await page.goto(f"{address}/o/default/sign-in/passkey")

@@ -1,3 +1,1 @@
-"""The pages of one course on which something is recorded."""
-
-"""The pages of one course."""
+"""The pages of one course: how it stands, and what is recorded on it."""

@@ -18,13 +18,15 @@ from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.triggers import Command, Trigger
 from ipt_workflow.errors import CommandInvalid, KeyReused, Refusal, StaleVersion, TransitionRefused
 from ipt_workflow.service.deeds import DeedView
+from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.web import language
 from ipt_workflow.web.course import choices, sent
 from ipt_workflow.web.course.faults import field_faults
+from ipt_workflow.web.course.first_phase import beside, prepared
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.progress import scores, standing
-from ipt_workflow.web.course.sent import ADD, PROPOSE, SentForm, ShownForm, sent_form, write_of
+from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
 from ipt_workflow.web.course.ways import Doer
 from ipt_workflow.web.forms import (
     FieldFault,
@@ -63,6 +65,9 @@ TEMPLATES = {
     "end_early": "course/ending.html",
     "complete": "course/complete.html",
     "transfer": "course/transfer.html",
+    "review_risk": "course/risk.html",
+    "record_inventory": "course/inventory.html",
+    "record_formulation": "course/formulation.html",
 }
 FORMATS: Formats = {"day": language.day, "moment": language.moment}
 BEGIN_TEMPLATE, TEMPLATE = "course/begin_phase.html", "course/deed.html"
@@ -73,7 +78,11 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
     """The form of a trigger, with what it would meet now."""
     if trigger in ELSEWHERE:
         return redirect(request, f"/courses/{course_id}/history")  # type: ignore[return-value]
-    view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
+    services, principal = services_of(request), principal_of(request)
+    view = await services.deeds.one(principal, course_id, trigger)
+    draft = await services.drafts.find(principal, course_id, _draft(trigger))
+    if draft:
+        return _shown(request, trigger, view, sent.kept(draft).shown(), draft)
     pairs = first_pairs(_row(trigger).payload, choices.first_data(trigger, view), reader().zone)
     return _shown(request, trigger, view, ShownForm(pairs=pairs, key=sent.new_key()))
 
@@ -81,8 +90,11 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
 @post("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
 async def do(request: PageRequest, course_id: FromPath[str], trigger: FromPath[str]) -> Response[Any]:
     """Fires the trigger with what was typed."""
-    form = await sent_form(request)
+    form = SentForm(prepared(trigger, (await sent_form(request)).pairs))
     view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
+    if form.one(DISCARD):
+        await services_of(request).drafts.drop(principal_of(request), course_id, _draft(trigger))
+        return redirect(request, f"/courses/{course_id}/do/{trigger}")
     if form.one(ADD):
         return _shown(request, trigger, view, form.shown())
     found = _read(trigger, form)
@@ -103,6 +115,7 @@ async def _written(request: PageRequest, view: DeedView, command: Command, form:
         shown = form.shown(faults=field_faults(invalid.faults, form.pairs))
     except TransitionRefused as refused:
         shown = form.shown(refusals=refused.refusals)
+        await services.drafts.save(principal, view.course.id, _draft(command.trigger), form.to_keep())  # a way out leads away
     except StaleVersion:
         since = await services.deeds.since(principal, view.course.id, form.version or 0)
         shown = form.shown(overtaken=True, since=since, key=sent.new_key())
@@ -110,6 +123,7 @@ async def _written(request: PageRequest, view: DeedView, command: Command, form:
     except KeyReused:
         shown = form.shown(used=True, key=sent.new_key())
     else:
+        await services.drafts.drop(principal, view.course.id, _draft(command.trigger))
         return redirect(request, f"/courses/{view.course.id}")
     return _shown(request, command.trigger, view, shown)
 
@@ -128,13 +142,18 @@ def _read(trigger: str, form: SentForm) -> Command | tuple[FieldFault, ...]:
     return Command(trigger, data.data, beside.occurred_at, beside.reason, override)
 
 
+def _draft(trigger: str) -> str:
+    """The name of a form's draft: its address below that of the course."""
+    return f"do/{trigger}"
+
+
 def _row(trigger: str) -> Trigger:
     row = triggers.row_of(trigger)
     assert row is not None  # the verb has found it
     return row
 
 
-def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) -> Response[bytes]:
+def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm, draft: DraftView | None = None) -> Response[bytes]:
     fields = _fields(trigger, view, form)
     label = deed_label(trigger)
     leaves = view.course.next == trigger
@@ -148,19 +167,23 @@ def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm) 
         course=view.course,
         label={name: gettext(text) if text else "" for name, text in msgspec.structs.asdict(label).items()},
         fields=fields,
+        draft=draft,
         by_name={each.name: each for each in fields},
         errors=errors(fields, form.faults, gettext),
         action=f"/courses/{view.course.id}/do/{trigger}",
         cancel=f"/courses/{view.course.id}",
         back=_("Back to the course"),
         blocked=who.blocking(_blocked(view, form, leaves=leaves)),
-        needs=who.needs(view.course.requirements, (*view.option.refusals, *view.option.warnings)) if leaves else [],
+        needs=who.needs(view.course.requirements, (*view.option.refusals, *view.option.warnings))
+        if leaves and not form.refusals
+        else [],
         standing=standing(view.course),
         scores=scores(view),
         words={"indication": gettext(option_text("indication", view.course.indication)) if view.course.indication else ""},
         since=[said_since(view, each) for each in form.since],
         version=view.course.version if form.status in {200, 412} else form.pairs.get(sent.VERSION, [""])[0],
         **form.context(),
+        **beside(trigger, view, form.pairs),
     )
 
 

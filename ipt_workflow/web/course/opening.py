@@ -113,6 +113,7 @@ def _shown(request: PageRequest, trigger: str, view: OpeningView, form: ShownFor
         cancel="/courses",
         back=_("Back to the courses"),
         course=None,
+        draft=None,
         version=None,
         blocked=Doer(role, "", above).blocking(form.refusals),
         adopts=role in triggers.BY_NAME[ADOPT].roles,

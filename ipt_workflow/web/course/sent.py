@@ -11,8 +11,10 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command, Override, row_of
 from ipt_workflow.errors import Refusal
+from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.service.writes import IdempotencyKey, Write
+from ipt_workflow.web import interrupted
 from ipt_workflow.web.course.ways import proposable
 from ipt_workflow.web.forms import FieldFault, Pairs
 from ipt_workflow.web.forms.posted import FILL_IN
@@ -20,7 +22,13 @@ from ipt_workflow.web.language import gettext
 from ipt_workflow.web.pages import PageRequest
 
 VERSION, KEY = "_version", "_key"  # hidden fields of every form that writes
-ADD, PROPOSE, OVERRIDE, WHY = "_add", "_propose", "_override", "_why"  # buttons and fields that only some forms have
+ADD, PROPOSE, DISCARD, OVERRIDE, WHY = (
+    "_add",
+    "_propose",
+    "_discard",
+    "_override",
+    "_why",
+)  # buttons and fields that only some forms have
 BYTES_MAX = 1_048_576  # a form may hold an inventory of fifty people
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NUMBER = re.compile(r"\d{1,9}")
@@ -80,6 +88,10 @@ class SentForm(msgspec.Struct, frozen=True):
             return None, []
         return Override(rules=rules, reason=why), [] if why else [FieldFault(WHY, FILL_IN)]
 
+    def to_keep(self) -> list[tuple[str, str]]:
+        """What a draft keeps of it: everything that was typed, and the key."""
+        return [(name, value) for name, values in self.pairs.items() if name not in interrupted.NOT_KEPT for value in values]
+
     def shown(self, **more: Any) -> ShownForm:
         """The form again, with everything that was typed."""
         return ShownForm(**{"pairs": self.pairs, "key": self.key, "add": self.one(ADD), **more})
@@ -94,6 +106,14 @@ class SentForm(msgspec.Struct, frozen=True):
         """The digest of what was typed, without what each page makes anew."""
         typed = sorted((name, values) for name, values in self.pairs.items() if name not in {"_csrf_token", KEY})
         return hashlib.sha256(msgspec.json.encode(typed)).hexdigest()
+
+
+def kept(draft: DraftView) -> SentForm:
+    """The form that somebody began."""
+    pairs: dict[str, list[str]] = {}
+    for name, value in draft.pairs:
+        pairs.setdefault(name, []).append(value)
+    return SentForm(pairs)
 
 
 def new_key() -> str:

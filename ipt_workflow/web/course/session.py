@@ -26,7 +26,6 @@ from ipt_workflow.web.language import _, gettext, noted, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
 DO, DRAFT, SCORES, DISCARD = "_do", "draft", "scores", "discard"
-NOT_KEPT = frozenset({"_version", "_do", "_csrf_token"})  # of a draft
 REVIEWED = "risk_reviewed"
 ATTENDANCES = ("5", "6", "3", LATE, "2", "7", "4")  # the usual ones first
 LATE_TEXT, NO_AREA = noted("Late cancellation"), noted("Not on a problem area")
@@ -76,7 +75,7 @@ async def _opened(request: PageRequest, course_id: str, seq: int | None) -> Resp
     draft = await services.drafts.find(principal, course_id, _name(seq))
     if draft is None:
         return await _shown(request, basis, ShownForm(pairs=first_note(basis, reader().zone), key=sent.new_key()))
-    return await _shown(request, basis, _kept(draft).shown(), draft)
+    return await _shown(request, basis, sent.kept(draft).shown(), draft)
 
 
 async def _sent(request: PageRequest, course_id: str, seq: int | None) -> Response[Any]:
@@ -113,15 +112,7 @@ def _reviewing(answer: ShownForm) -> ShownForm:
 
 
 async def _keep(request: PageRequest, course_id: str, seq: int | None, form: SentForm) -> None:
-    pairs = ((name, value) for name, values in form.pairs.items() if name not in NOT_KEPT for value in values)
-    await services_of(request).drafts.save(principal_of(request), course_id, _name(seq), pairs)
-
-
-def _kept(draft: DraftView) -> SentForm:
-    pairs: dict[str, list[str]] = {}
-    for name, value in draft.pairs:
-        pairs.setdefault(name, []).append(value)
-    return SentForm(pairs)
+    await services_of(request).drafts.save(principal_of(request), course_id, _name(seq), form.to_keep())
 
 
 async def _shown(request: PageRequest, basis: SessionBasis, form: ShownForm, draft: DraftView | None = None) -> Response[bytes]:

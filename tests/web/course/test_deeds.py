@@ -1,5 +1,7 @@
 """The page of one trigger: it opens, says everything that is wrong, keeps what was typed, and records the same as HTTP does."""
 
+import datetime as dt
+
 import pytest
 
 from ipt_workflow.course import triggers
@@ -131,6 +133,93 @@ def test_a_refused_form_says_why_and_links_what_to_do(browse, axe):
         page.tree = page.main.one("section")
         await page.follow("Record consent")
         assert page.path == f"/courses/{course}/do/record_consent"
+
+    browse(test)
+
+
+def test_every_way_out_of_a_refusal_leads_to_a_page(browse):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/begin_middle")
+        await page.press("Begin the middle phase")
+        ways = {href for text, href in page.links().items() if href.startswith(f"/courses/{course}/")}
+        assert len(ways) >= 8
+        for way in ways:
+            assert (await page.open(way)).status == 200, way
+
+    browse(test)
+
+
+def test_what_the_next_phase_needs_is_listed_with_what_is_missing_first(browse):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start", "record_evaluation")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/begin_middle")
+        needs = [each.text for each in page.main.all("li", class_="govuk-task-list__item")]
+        assert needs[0].startswith("Enough sessions in this phase The initial phase has had 0 of at least 1 sessions."), needs
+        assert [each.endswith("Done") for each in needs] == sorted(each.endswith("Done") for each in needs)
+        assert "Diagnostic evaluation Done" in needs
+
+    browse(test)
+
+
+def test_a_page_speaks_german_to_whoever_reads_it(browse):
+    async def test(site):
+        course = (await (await site.api()).open())["id"]
+        page = await (await site.visitor(language="de")).open(f"/courses/{course}/do/raise_risk")
+        await page.choose("Akut", "Risiko").press("Risiko melden")
+        assert page.errors == [
+            "Plan: Bitte ausfüllen: das Risiko ist akut.",
+            "Wem es gesagt wurde: Bitte ausfüllen: das Risiko ist akut.",
+        ]
+
+    browse(test)
+
+
+def test_what_was_refused_waits_as_a_draft_until_the_way_out_is_taken(browse):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        page = await (await site.visitor()).open(f"/courses/{course}/do/start")
+        await page.fill("Comment", "Begins next week.").press("Begin the first phase")
+        assert page.status == 409
+        await page.open(f"/courses/{course}/do/record_consent")
+        await page.choose("Treatment", "Consent to").press("Record the consent")
+        await page.open(f"/courses/{course}/do/start")
+        assert "This is your draft of" in page.text
+        assert page.control("Comment").text == "Begins next week."
+        await page.press("Begin the first phase")
+        assert page.path == f"/courses/{course}"
+        assert "This is your draft of" not in (await page.open(f"/courses/{course}/do/start")).text
+
+    browse(test)
+
+
+def test_a_draft_is_discarded_where_it_is_not_wanted(browse):
+    async def test(site):
+        course = (await (await site.api()).open())["id"]
+        page = await (await site.visitor()).open(f"/courses/{course}/do/start")
+        await page.fill("Comment", "Begins next week.").press("Begin the first phase")
+        await page.open(f"/courses/{course}/do/start")
+        await page.press("Discard draft")
+        assert page.path == f"/courses/{course}/do/start"
+        assert page.control("Comment").text == ""
+
+    browse(test)
+
+
+def test_what_is_sent_after_the_session_has_ended_is_there_after_signing_in(browse, clock):
+    async def test(site):
+        course = (await (await site.api()).open())["id"]
+        page = await (await site.visitor()).open(f"/courses/{course}/do/note")
+        page.fill("Note", "An hour's work")
+        clock.advance(dt.timedelta(minutes=16))
+        await page.press("Add the note")
+        again = await (await site.visitor()).open(f"/courses/{course}/do/note")
+        assert again.control("Note").text == "An hour's work"
 
     browse(test)
 

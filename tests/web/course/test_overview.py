@@ -4,11 +4,9 @@ import datetime as dt
 from html import escape
 
 import pytest
-from support.course_walk import FUNCTIONING, ROOT, SYMPTOMS
+from support.course_walk import FUNCTIONING, SYMPTOMS
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, bound_to
-from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.web.course import steps
 
 INITIAL = ("record_consent", "start", "record_session", "sign_session", "record_evaluation", "record_history", "assign_sick_role")
@@ -249,15 +247,5 @@ def test_pictures_of_a_course_are_kept(browse, picture):
 
 def test_every_trigger_stands_in_one_group():
     listed = [name for names in steps.GROUPS.values() for name in names]
-    known = [row.name for row in triggers.TABLE if row.name not in triggers.OPENINGS]
+    known = [row.name for row in triggers.TABLE if row.name not in {*triggers.OPENINGS, *steps.ELSEWHERE}]
     assert sorted(listed) == sorted(known)
-
-
-def test_every_rule_at_the_end_of_a_phase_has_words():
-    catalogue = load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments", KNOWN_RULES)
-    asked = {*(rule for rules in ARTEFACTS.values() for rule in rules), *PHASE_RULES}
-    for protocol in catalogue.protocols.values():
-        for name in triggers.names(protocol):
-            if triggers.leaves_phase(name):
-                asked |= {bound.rule.name for bound in bound_to(protocol, name)}
-    assert asked <= set(steps.DEMANDS)

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipt_workflow.course import triggers
-from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, bound_to
-from ipt_workflow.course.rules.bound import ARTEFACT_OF
+from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES
 from ipt_workflow.protocols import rhythm
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.web.forms import labels
@@ -64,18 +63,6 @@ def test_every_code_of_the_protocols_has_words(options: str, codes: set[str]):
     assert set(labels._labels().options[options]) == codes
 
 
-def test_every_rule_that_leaving_a_phase_asks_has_a_short_name():
-    rules = {
-        bound.rule.name
-        for each in PROTOCOLS
-        for name in triggers.names(each)
-        if triggers.leaves_phase(name)
-        for bound in bound_to(each, name)
-    }
-    assert rules <= ARTEFACT_OF.keys() | set(labels.codes_of("need"))
-    assert set(labels.codes_of("need")) <= rules
-
-
 def test_every_phase_of_the_protocols_has_words():
     assert {phase for each in PROTOCOLS for phase in each.phase_ids} <= set(labels._labels().options["state"])
 
@@ -93,6 +80,15 @@ def test_no_text_uses_the_words_of_the_record():
 
 def test_texts_have_no_percent_sign_since_catalogues_read_it_as_a_place():
     assert [text for text in every_text() if "%" in text] == []
+
+
+def test_a_sentence_speaks_of_phases_and_parts_by_the_words_that_fit_in_it():
+    assert [labels.word_of(code) for code in ("initial", "crisis", "attachment_style", "social_patterns")] == [
+        "initial",
+        "Crisis",
+        "Attachment",
+        "Patterns with others",
+    ]
 
 
 def test_a_code_of_a_protocol_of_ones_own_reads_as_it_is_written():
