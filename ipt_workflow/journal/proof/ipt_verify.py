@@ -1,4 +1,4 @@
-"""Verifies the log of an ipt_workflow installation. It needs this file and Python 3.9 or newer, and trusts nobody.
+"""Verifies the log of an ipt_workflow installation. It needs this file and Python 3.10 or newer, and trusts nobody.
 
 RFC 6962 proofs, C2SP signed notes, checkpoints, cosignatures, policies and `.tlog-proof` files. Everything that can be checked with
 SHA-256 and Ed25519 is checked with the standard library. ML-DSA-44 signatures are checked if the package `mldsa` is installed.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import importlib
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 ED25519, COSIGNATURE, ML_DSA_44 = 0x01, 0x04, 0x06  # kinds of signatures, as C2SP numbers them
 KEY_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
@@ -23,7 +25,7 @@ _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
 _NOT_IN_NAMES = re.compile(r"[\s+]")
 
 
-class Refused(Exception):
+class NotProved(Exception):
     """What was given proves nothing, and why."""
 
 
@@ -50,35 +52,35 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
 
 
 def check_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
-    """Checks that a tree of `size` leaves with this root has the leaf hash at the index. Raises Refused."""
+    """Checks that a tree of `size` leaves with this root has the leaf hash at the index. Raises NotProved."""
     if not 0 <= index < size:
-        raise Refused("The index is outside the tree.")
+        raise NotProved("The index is outside the tree.")
     inner = (index ^ (size - 1)).bit_length()
-    if len(proof) != inner + bin(index >> inner).count("1"):
-        raise Refused("The inclusion proof has a wrong number of hashes.")
+    if len(proof) != inner + (index >> inner).bit_count():
+        raise NotProved("The inclusion proof has a wrong number of hashes.")
     found = leaf
     for level, sibling in enumerate(proof):
         on_the_right = level >= inner or index >> level & 1
         found = node_hash(sibling, found) if on_the_right else node_hash(found, sibling)
     if found != root:
-        raise Refused("The leaf is not in the tree of this checkpoint.")
+        raise NotProved("The leaf is not in the tree of this checkpoint.")
 
 
 def check_consistency(old_size: int, size: int, proof: Sequence[bytes], old_root: bytes, root: bytes) -> None:
-    """Checks that the tree of `size` leaves begins with that of `old_size`. Raises Refused."""
+    """Checks that the tree of `size` leaves begins with that of `old_size`. Raises NotProved."""
     if not 0 < old_size <= size:
-        raise Refused("The older tree must hold at least one leaf, and no more than the newer.")
+        raise NotProved("The older tree must hold at least one leaf, and no more than the newer.")
     if old_size == size:
         if proof or old_root != root:
-            raise Refused("Two trees of one size have different roots.")
+            raise NotProved("Two trees of one size have different roots.")
         return
     shift = (old_size & -old_size).bit_length() - 1
     inner = ((old_size - 1) ^ (size - 1)).bit_length() - shift
-    border = bin((old_size - 1) >> (shift + inner)).count("1")
+    border = ((old_size - 1) >> (shift + inner)).bit_count()
     whole = old_size == 1 << shift
     start = 0 if whole else 1
     if len(proof) != start + inner + border:
-        raise Refused("The consistency proof has a wrong number of hashes.")
+        raise NotProved("The consistency proof has a wrong number of hashes.")
     older = newer = old_root if whole else proof[0]
     mask = (old_size - 1) >> shift
     for level, sibling in enumerate(proof[start:]):
@@ -87,9 +89,9 @@ def check_consistency(old_size: int, size: int, proof: Sequence[bytes], old_root
         else:
             newer = node_hash(newer, sibling)
     if older != old_root:
-        raise Refused("The proof does not lead to the root of the older tree.")
+        raise NotProved("The proof does not lead to the root of the older tree.")
     if newer != root:
-        raise Refused("The newer tree does not begin with the older one.")
+        raise NotProved("The newer tree does not begin with the older one.")
 
 
 # Ed25519, RFC 8032
@@ -98,7 +100,7 @@ _P = 2**255 - 19
 _L = 2**252 + 27742317777372353535851937790883648493
 _D = -121665 * pow(121666, _P - 2, _P) % _P
 _ROOT_OF_MINUS_ONE = pow(2, (_P - 1) // 4, _P)
-_Point = Tuple[int, int, int, int]
+_Point = tuple[int, int, int, int]
 
 
 def _add(p: _Point, q: _Point) -> _Point:
@@ -118,7 +120,7 @@ def _times(count: int, point: _Point) -> _Point:
     return sum_of
 
 
-def _point(encoded: bytes) -> Optional[_Point]:
+def _point(encoded: bytes) -> _Point | None:
     y = int.from_bytes(encoded, "little")
     odd, y = y >> 255, y & ((1 << 255) - 1)
     if y >= _P:
@@ -149,10 +151,10 @@ def ed25519_holds(key: bytes, message: bytes, signature: bytes) -> bool:
     return (left[0] * right[2] - right[0] * left[2]) % _P == 0 and (left[1] * right[2] - right[1] * left[2]) % _P == 0
 
 
-def ml_dsa_holds(key: bytes, message: bytes, signature: bytes) -> Optional[bool]:
+def ml_dsa_holds(key: bytes, message: bytes, signature: bytes) -> bool | None:
     """The same for ML-DSA-44. None if the package `mldsa` is not installed."""
     try:
-        import mldsa  # noqa: PLC0415 - it may be missing
+        mldsa = importlib.import_module("mldsa")
     except ImportError:
         return None
     try:
@@ -186,11 +188,11 @@ class Signature(NamedTuple):
         return f"\u2014 {self.name} {encoded(self.key_id + self.value)}\n"
 
 
-class Note(NamedTuple):
+class SignedNote(NamedTuple):
     """A text, which ends with a line break, and its signatures."""
 
     text: str
-    signatures: Tuple[Signature, ...]
+    signatures: tuple[Signature, ...]
 
     def __str__(self) -> str:
         return self.text + "\n" + "".join(each.line() for each in self.signatures)
@@ -212,13 +214,13 @@ def encoded(raw: bytes) -> str:
 
 
 def decoded(text: str, what: str) -> bytes:
-    """The bytes of a text in Base64, in its one canonical form. Raises Refused."""
+    """The bytes of a text in Base64, in its one canonical form. Raises NotProved."""
     try:
         raw = base64.b64decode(text.encode(), validate=True)
     except (binascii.Error, ValueError):
-        raise Refused(f"{what} is not in Base64.") from None
+        raise NotProved(f"{what} is not in Base64.") from None
     if encoded(raw) != text:
-        raise Refused(f"{what} is not in canonical Base64.")
+        raise NotProved(f"{what} is not in canonical Base64.")
     return raw
 
 
@@ -231,50 +233,50 @@ def key_of(name: str, kind: int, public: bytes) -> Key:
 
 
 def read_vkey(text: str) -> Key:
-    """A public key: `name+hex of its id+Base64 of its kind and bytes`. Raises Refused."""
+    """A public key: `name+hex of its id+Base64 of its kind and bytes`. Raises NotProved."""
     name, _, rest = text.partition("+")
     given_id, _, material = rest.partition("+")
     if not name or _NOT_IN_NAMES.search(name) or not re.fullmatch("[0-9a-f]{8}", given_id):
-        raise Refused("A key has the form name+id+key, with an id of 8 hexadecimal digits.")
+        raise NotProved("A key has the form name+id+key, with an id of 8 hexadecimal digits.")
     raw = decoded(material, f"The key of {name}")
     kind, public = (raw[0], raw[1:]) if raw else (0, b"")
     if len(public) != KEY_BYTES.get(kind, -1):
-        raise Refused(f"The key of {name} is of a kind or length that is not known here.")
+        raise NotProved(f"The key of {name} is of a kind or length that is not known here.")
     key = key_of(name, kind, public)
     if key.id.hex() != given_id:
-        raise Refused(f"The id of the key of {name} does not belong to the key.")
+        raise NotProved(f"The id of the key of {name} does not belong to the key.")
     return key
 
 
-def read_note(text: str) -> Note:
-    """Raises Refused."""
+def read_note(text: str) -> SignedNote:
+    """Raises NotProved."""
     body, blank, lines = text.rpartition("\n\n")
     if not blank or not lines.endswith("\n") or any(ord(each) < 0x20 and each != "\n" for each in text):
-        raise Refused("It is not a signed note: a text, an empty line, and lines of signatures.")
+        raise NotProved("It is not a signed note: a text, an empty line, and lines of signatures.")
     signatures = [_signature(line) for line in lines[:-1].split("\n")]
     if len(signatures) > SIGNATURES_MAX:
-        raise Refused(f"A note has at most {SIGNATURES_MAX} signatures here.")
-    return Note(body + "\n", tuple(signatures))
+        raise NotProved(f"A note has at most {SIGNATURES_MAX} signatures here.")
+    return SignedNote(body + "\n", tuple(signatures))
 
 
 def _signature(line: str) -> Signature:
     parts = line.split(" ")
     if len(parts) != 3 or parts[0] != "\u2014" or not parts[1] or _NOT_IN_NAMES.search(parts[1]):
-        raise Refused("A line of a signature begins with an em dash, and has a name and a signature.")
+        raise NotProved("A line of a signature begins with an em dash, and has a name and a signature.")
     raw = decoded(parts[2], "A signature")
     if len(raw) < 5:
-        raise Refused("A signature is too short.")
+        raise NotProved("A signature is too short.")
     return Signature(parts[1], raw[:4], raw[4:])
 
 
 def read_checkpoint(text: str) -> Checkpoint:
-    """The text of a checkpoint, without its signatures. Raises Refused."""
+    """The text of a checkpoint, without its signatures. Raises NotProved."""
     lines = text.split("\n")
     if len(lines) < 4 or lines[-1] or not lines[0] or not _DECIMAL.fullmatch(lines[1]):
-        raise Refused("A checkpoint has a line for its origin, its size and its root.")
+        raise NotProved("A checkpoint has a line for its origin, its size and its root.")
     root = decoded(lines[2], "The root of the checkpoint")
     if len(root) != 32 or (lines[1] == "0" and root != EMPTY_ROOT):
-        raise Refused("The root of the checkpoint is not that of any tree of its size.")
+        raise NotProved("The root of the checkpoint is not that of any tree of its size.")
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
@@ -290,22 +292,22 @@ def signed_message(key: Key, text: str, time: int) -> bytes:
     return b"subtree/v1\n\0" + names[0] + numbers[0] + names[1] + numbers[1] + numbers[2] + checkpoint.root
 
 
-def holds(key: Key, note: Note) -> Optional[bool]:
-    """Whether a key has signed a note. None if it has not, or nobody can say here. Raises Refused if a signature of it is wrong."""
-    result: Optional[bool] = None
+def holds(key: Key, note: SignedNote) -> bool | None:
+    """Whether a key has signed a note. None if it has not, or nobody can say here. Raises NotProved if a signature of it is wrong."""
+    result: bool | None = None
     for each in note.signatures:
         if (each.name, each.key_id) != (key.name, key.id):
             continue
         if len(each.value) != SIGNATURE_BYTES[key.kind]:
-            raise Refused(f"The signature of {key.name} has a wrong length.")
+            raise NotProved(f"The signature of {key.name} has a wrong length.")
         timed = key.kind != ED25519
         time = int.from_bytes(each.value[:8], "big") if timed else 0
         if time >= TIME_MAX:
-            raise Refused(f"The time of the signature of {key.name} is none.")
+            raise NotProved(f"The time of the signature of {key.name} is none.")
         check = ml_dsa_holds if key.kind == ML_DSA_44 else ed25519_holds
         found = check(key.public, signed_message(key, note.text, time), each.value[8:] if timed else each.value)
         if found is False:
-            raise Refused(f"The signature of {key.name} is wrong.")
+            raise NotProved(f"The signature of {key.name} is wrong.")
         result = result or found
     return result
 
@@ -316,73 +318,73 @@ def holds(key: Key, note: Note) -> Optional[bool]:
 class Policy(NamedTuple):
     """Whose checkpoints are trusted: logs, witnesses by name, groups of them with how many are needed, and which of them is the quorum."""
 
-    logs: Tuple[Key, ...]
-    witnesses: Dict[str, Key]
-    groups: Dict[str, Tuple[int, Tuple[str, ...]]]
+    logs: tuple[Key, ...]
+    witnesses: dict[str, Key]
+    groups: dict[str, tuple[int, tuple[str, ...]]]
     quorum: str
-    addresses: Dict[str, str]
+    addresses: dict[str, str]
 
 
 def read_policy(text: str) -> Policy:
-    """A policy in the syntax of C2SP tlog-policy. Raises Refused, naming the line."""
+    """A policy in the syntax of C2SP tlog-policy. Raises NotProved, naming the line."""
     policy = Policy((), {}, {}, "", {})
-    used: set = set()  # type: ignore[type-arg]
+    used: set[str] = set()
     for number, line in enumerate(text.split("\n"), start=1):
         words = line.strip(" \t").split()
         if not words or words[0].startswith("#"):
             continue
         try:
             policy = _with_line(policy, words, used)
-        except Refused as error:
-            raise Refused(f"Line {number} of the policy: {error}") from None
+        except NotProved as error:
+            raise NotProved(f"Line {number} of the policy: {error}") from None
     if not policy.quorum:
-        raise Refused("The policy has no quorum. `quorum none` asks for no witness.")
+        raise NotProved("The policy has no quorum. `quorum none` asks for no witness.")
     return policy
 
 
-def _with_line(policy: Policy, words: List[str], used: set) -> Policy:  # type: ignore[type-arg]
+def _with_line(policy: Policy, words: list[str], used: set[str]) -> Policy:
     kind, known = words[0], {*policy.witnesses, *policy.groups}
     if kind == "log" and len(words) in (2, 3):
         key = read_vkey(words[1])
         if key.public in {each.public for each in policy.logs}:
-            raise Refused("the log is named twice.")
+            raise NotProved("the log is named twice.")
         addresses = {**policy.addresses, key.name: words[2]} if len(words) == 3 else policy.addresses
         return policy._replace(logs=(*policy.logs, key), addresses=addresses)
     if kind == "witness" and len(words) in (3, 4):
         key = read_vkey(words[2])
         if words[1] in known or words[1] == "none" or key.public in {each.public for each in policy.witnesses.values()}:
-            raise Refused("the witness or its name is there already.")
+            raise NotProved("the witness or its name is there already.")
         addresses = {**policy.addresses, words[1]: words[3]} if len(words) == 4 else policy.addresses
         return policy._replace(witnesses={**policy.witnesses, words[1]: key}, addresses=addresses)
     if kind == "group" and len(words) > 3:
         name, needed, members = words[1], words[2], tuple(words[3:])
         if name in known or name == "none" or any(each not in known for each in members):
-            raise Refused("a group has a new name, and members that were named before.")
+            raise NotProved("a group has a new name, and members that were named before.")
         if len(set(members)) < len(members) or used.intersection(members):
-            raise Refused("a witness or group belongs to one group alone, once.")
+            raise NotProved("a witness or group belongs to one group alone, once.")
         used.update(members)
         count = {"any": "1", "all": str(len(members))}.get(needed, needed)
         if not _DECIMAL.fullmatch(count) or not 1 <= int(count) <= len(members):
-            raise Refused(f"of {len(members)} members, {needed} cannot be needed.")
+            raise NotProved(f"of {len(members)} members, {needed} cannot be needed.")
         return policy._replace(groups={**policy.groups, name: (int(count), members)})
     if kind == "quorum" and len(words) == 2 and not policy.quorum and (words[1] in known or words[1] == "none"):
         return policy._replace(quorum=words[1])
-    raise Refused("it is none of log, witness, group and quorum, or not complete.")
+    raise NotProved("it is none of log, witness, group and quorum, or not complete.")
 
 
-def check_policy(policy: Policy, note: Note) -> Checkpoint:
-    """The checkpoint of a note that a log of the policy signed, and its quorum cosigned. Raises Refused."""
+def check_policy(policy: Policy, note: SignedNote) -> Checkpoint:
+    """The checkpoint of a note that a log of the policy signed, and its quorum cosigned. Raises NotProved."""
     checkpoint = read_checkpoint(note.text)
     logs = [key for key in policy.logs if key.name == checkpoint.origin]
     if not [key for key in logs if holds(key, note)]:
-        raise Refused(f"No log of the policy has signed the checkpoint of {checkpoint.origin}.")
+        raise NotProved(f"No log of the policy has signed the checkpoint of {checkpoint.origin}.")
     signed = {name for name, key in policy.witnesses.items() if holds(key, note)}
     if policy.quorum != "none" and not _witnessed(policy, policy.quorum, signed):
-        raise Refused(f"The quorum of witnesses is missing: {', '.join(sorted(signed)) or 'none'} cosigned.")
+        raise NotProved(f"The quorum of witnesses is missing: {', '.join(sorted(signed)) or 'none'} cosigned.")
     return checkpoint
 
 
-def _witnessed(policy: Policy, name: str, signed: "set[str]") -> bool:
+def _witnessed(policy: Policy, name: str, signed: set[str]) -> bool:
     if name in policy.witnesses:
         return name in signed
     needed, members = policy.groups[name]
@@ -395,35 +397,33 @@ def _witnessed(policy: Policy, name: str, signed: "set[str]") -> bool:
 class Proof(NamedTuple):
     """That a leaf is in the tree of a checkpoint. `leaf` is what the proof carries beside, and proves nothing by itself."""
 
-    index: int
-    hashes: Tuple[bytes, ...]
-    note: Note
+    leaf_index: int
+    hashes: tuple[bytes, ...]
+    note: SignedNote
     leaf: bytes
 
     def __str__(self) -> str:
-        lines = ["c2sp.org/tlog-proof@v1", *([f"extra {encoded(self.leaf)}"] if self.leaf else []), f"index {self.index}"]
+        lines = ["c2sp.org/tlog-proof@v1", *([f"extra {encoded(self.leaf)}"] if self.leaf else []), f"index {self.leaf_index}"]
         return "\n".join([*lines, *(encoded(each) for each in self.hashes), "", str(self.note)])
 
 
 def read_proof(text: str) -> Proof:
-    """Raises Refused."""
+    """Raises NotProved."""
     head, _, note = text.partition("\n\n")
     lines = head.split("\n")
     if lines.pop(0) != "c2sp.org/tlog-proof@v1":
-        raise Refused("It is not a proof of the form c2sp.org/tlog-proof@v1.")
+        raise NotProved("It is not a proof of the form c2sp.org/tlog-proof@v1.")
     leaf = decoded(lines.pop(0)[6:], "The extra data") if lines and lines[0].startswith("extra ") else b""
     if not lines or not lines[0].startswith("index ") or not _DECIMAL.fullmatch(lines[0][6:]):
-        raise Refused("The proof has no index.")
+        raise NotProved("The proof has no index.")
     hashes = [decoded(each, "A hash of the proof") for each in lines[1:]]
     if len(hashes) > PROOF_LINES_MAX or any(len(each) != 32 for each in hashes):
-        raise Refused(f"A proof has at most {PROOF_LINES_MAX} hashes, of 32 bytes each.")
+        raise NotProved(f"A proof has at most {PROOF_LINES_MAX} hashes, of 32 bytes each.")
     return Proof(int(lines[0][6:]), tuple(hashes), read_note(note), leaf)
 
 
 def check_proof(policy: Policy, proof: Proof, leaf: bytes) -> Checkpoint:
-    """The checkpoint that a proof shows a leaf to be in. Raises Refused."""
+    """The checkpoint that a proof shows a leaf to be in. Raises NotProved."""
     checkpoint = check_policy(policy, proof.note)
-    check_inclusion(proof.index, checkpoint.size, leaf_hash(leaf), proof.hashes, checkpoint.root)
+    check_inclusion(proof.leaf_index, checkpoint.size, leaf_hash(leaf), proof.hashes, checkpoint.root)
     return checkpoint
-
-

@@ -96,7 +96,9 @@ def _node(start: int, end: int, read: ReadTile) -> bytes:
         return root_of(_hashes(read((level, number)))[offset : offset + count])
     size = WIDTH**level
     middle = _half(count)
-    return node_hash(_node(start * size, (start + middle) * size, read), _node((start + middle) * size, (start + count) * size, read))
+    return node_hash(
+        _node(start * size, (start + middle) * size, read), _node((start + middle) * size, (start + count) * size, read)
+    )
 
 
 def _half(count: int) -> int:

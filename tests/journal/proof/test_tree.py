@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipt_workflow.journal.proof import tree
@@ -35,9 +35,14 @@ def root_by_definition(leaves: Sequence[bytes]) -> bytes:
 
 
 WHOLE = grown(MOST)
-sizes = st.integers(1, MOST) | st.integers(1, 600) | st.sampled_from([255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, 65_792, MOST])
+sizes = (
+    st.integers(1, MOST)
+    | st.integers(1, 600)
+    | st.sampled_from([255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, 65_792, MOST])
+)
 
 
+@settings(deadline=None, max_examples=25)
 @given(sizes)
 def test_the_root_is_that_of_the_definition(size: int) -> None:
     assert tree.root(size, tree.reader(WHOLE)) == root_by_definition(LEAVES[:size])
@@ -47,6 +52,7 @@ def test_an_empty_tree_has_the_root_of_no_bytes() -> None:
     assert tree.root(0, tree.reader({})) == EMPTY_ROOT
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=8))
 def test_it_does_not_matter_in_how_many_steps_a_tree_grew(steps: list[int]) -> None:
     ends = [sum(steps[: number + 1]) for number in range(len(steps))]
