@@ -1,9 +1,10 @@
 """Words of the pages about protocols: what a value, a difference, a source's weight and the end of a move are called."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ipt_workflow.gate import CLAIMS
 from ipt_workflow.protocols.statements import Statement
 from ipt_workflow.web.forms import option_text
 from ipt_workflow.web.language import _, noted
@@ -116,6 +117,13 @@ CODES = {  # the lists of the forms' words from which the codes of a value are s
     "medium.default": "medium",
     "rhythm.instrument": "rhythm_form",
 }
+
+
+def every_text() -> Iterator[str]:
+    """The texts that stand elsewhere, for the catalogues: what the gate claims."""
+    yield from CLAIMS.values()
+
+
 _NAMED = re.compile(r"\[([^]]*)\]")
 
 
