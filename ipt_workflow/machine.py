@@ -10,7 +10,7 @@ holds no models. It has no automatic transitions, because `to_<state>` would ski
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import Any
 
@@ -239,13 +239,19 @@ class CourseMachine:
         case = Case(protocol=self.protocol, course=course, trigger="amend", data=fact.data, at=fact.occurred_at, context=context)
         return _ask(REGISTRY["overlaps_session"], case, "soft")
 
-    def options(self, course: Course, context_for: Callable[[str], Context], at: dt.datetime | None = None) -> tuple[Option, ...]:
+    def options(
+        self,
+        course: Course,
+        context_for: Callable[[str], Context],
+        at: dt.datetime | None = None,
+        leaving_out: Collection[str] = (),
+    ) -> tuple[Option, ...]:
         """Every trigger that the actor's role may ever fire, and the result of firing it now (or at `at`). Nothing is recorded.
 
         `context_for` returns a trigger's context, since some triggers need other courses or protocols.
         """
         offered = []
-        for name in self.triggers:
+        for name in (each for each in self.triggers if each not in leaving_out):
             row = triggers.find(name, self.protocol)
             context = context_for(name)
             if row is not None and NEW not in row.sources and context.actor.role in row.roles:

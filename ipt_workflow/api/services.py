@@ -40,6 +40,7 @@ from ipt_workflow.service.day import TherapistDay
 from ipt_workflow.service.deeds import Deeds
 from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.register import GroupRegisters
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.histories import Histories
@@ -54,6 +55,7 @@ from ipt_workflow.service.session_notes import SessionNotes
 from ipt_workflow.service.supervision.agenda import Agenda
 from ipt_workflow.service.supervision.day import SupervisorsDesk
 from ipt_workflow.service.supervision.meetings import Meetings
+from ipt_workflow.service.supervision.preparation import Preparations
 from ipt_workflow.service.supervision.records import SupervisionRecords
 
 
@@ -72,6 +74,7 @@ class Services:
         self.covers = Covers(clinic)
         self.restrictions = Restrictions(clinic)
         self.meetings = Meetings(clinic)
+        self.preparations = Preparations(clinic)
         self.supervision_records = SupervisionRecords(clinic)
         self.agenda = Agenda(clinic)
         self.supervisors_desk = SupervisorsDesk(clinic)
@@ -105,6 +108,7 @@ class Services:
         self.messages = Messages(clinic)
         self.rest_hooks = RestHooks(self.notices)
         self.groups = Groups(clinic)
+        self.group_registers = GroupRegisters(clinic)
         self.group_sessions = GroupSessions(clinic)
         self.group_signatures = GroupSignatures(clinic)
         self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))

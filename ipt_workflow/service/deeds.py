@@ -1,5 +1,7 @@
 """The verb that prepares a page on which somebody fires one trigger: the course, what firing it now would meet, and what it may name."""
 
+from typing import Any
+
 import msgspec
 
 from ipt_workflow import journal
@@ -12,6 +14,7 @@ from ipt_workflow.machine import Option
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.known_words import known_words
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseView, EntryView
 from ipt_workflow.store import courses as stored_courses
@@ -40,7 +43,10 @@ class InventoryName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeedView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page needs on which one trigger is fired. `option` says what firing it now would meet, by a complete example."""
+    """What a page needs on which one trigger is fired. `option` says what firing it now would meet, by a complete example.
+
+    `known` is what the form goes on from.
+    """
 
     course: CourseView
     protocol: Protocol
@@ -51,6 +57,7 @@ class DeedView(msgspec.Struct, frozen=True, kw_only=True):
     supervisors: tuple[Colleague, ...]
     own_supervisor: str | None
     protocols: tuple[Protocol, ...]
+    known: dict[str, Any]
 
     def name_of(self, person: str | None) -> str:
         """The name of somebody of the staff; their id if nobody of that id is here."""
@@ -97,6 +104,7 @@ class Deeds:
             supervisors=supervisors,
             own_supervisor=known.supervisors[0] if known and known.supervisors else None,
             protocols=self._protocols(),
+            known=known_words(entries, trigger),
         )
 
     async def opening(self, principal: Principal) -> OpeningView:

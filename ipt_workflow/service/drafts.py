@@ -1,6 +1,6 @@
 """The verbs about drafts: what somebody has begun to write about a course is kept for them alone, until they record it.
 
-A draft is no part of the record, and nobody is told of it: neither the journal nor the audit log has it. It is sealed with the setting
+A draft is no part of the record: neither the journal nor the audit log has it. It is sealed with the setting
 `secret_keys`. Whoever may no longer see the course does not see their draft either.
 """
 

@@ -10,6 +10,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.service.access.client_labels import ClientLabels
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.views import CourseView
 from ipt_workflow.service.views.steps import StepView, step_views
@@ -17,16 +18,18 @@ from ipt_workflow.store import people as stored_people
 from ipt_workflow.store.courses import StoredCourse
 
 NOT_OPENED = "The course had not been opened then. Choose a later time."
+NAMING = ("therapist", "supervisor")  # fields of a step that name somebody of the staff
 NO_STEP = "The course has no such step."
 
 
 class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
     """A course with some of its steps. `course` is as it was known at `known_at`, or as it is now. `names` are those of the staff, by id.
 
-    `count` is the number of all steps that were known then.
+    `count` is the number of all steps that were known then. `label` is what the clinic calls the client.
     """
 
     course: CourseView
+    label: str | None
     protocol: Protocol
     steps: tuple[StepView, ...]
     count: int
@@ -43,6 +46,7 @@ class Histories:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self.labels = ClientLabels(clinic)
 
     async def page(
         self, principal: Principal, course_id: str, *, known_at: dt.datetime | None = None, skip: int = 0, limit: int
@@ -89,9 +93,11 @@ class Histories:
         people = {course.therapist, course.supervisor}
         for entry in (version.entry for each in steps for version in each.versions):
             people |= {entry.actor.person, entry.cosigned_by, entry.on_behalf_of}
+            people |= {each for each in (entry.data.get(name) for name in NAMING) if isinstance(each, str)}
         named = sorted(each for each in people if each)
         return HistoryView(
             course=self.clinic.course_view(course, context, known[-1].hash, stored.client_ref),
+            label=(await self.labels.of_courses(principal, [course])).get(course.id),
             protocol=self.clinic.machine_of(course).protocol,
             steps=tuple(steps),
             count=count,

@@ -63,6 +63,7 @@ class OwnOrganisationChange(msgspec.Struct, frozen=True, kw_only=True, forbid_un
     zone: str | UnsetType | None = UNSET
     supervision: Supervision | UnsetType = UNSET
     auditor_text: AuditorText | UnsetType = UNSET
+    crisis_contacts: CrisisContacts | UnsetType = UNSET
 
 
 class OrganisationView(msgspec.Struct, frozen=True, kw_only=True):

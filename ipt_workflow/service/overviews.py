@@ -1,7 +1,7 @@
 """The verb that reads all that belongs together about one course, for those who work with it, and who has looked at it."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -19,17 +19,17 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, Option
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service import views
-from ipt_workflow.service.access.client_labels import ClientLabels
+from ipt_workflow.service.access.break_glass import text_of
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseDetails
+from ipt_workflow.store import client_labels as stored_labels
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import people as stored_people
 from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store import readers as stored_readers
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.people import PersonFilters
 from ipt_workflow.store.proposals import StoredProposal
 from ipt_workflow.store.readers import CourseLook
 
@@ -93,6 +93,8 @@ class _Around(msgspec.Struct, frozen=True):
     of_client: Sequence[StoredCourse]
     proposals: Sequence[StoredProposal]
     looks: Sequence[CourseLook]
+    label: bytes | None
+    names: Mapping[str, str]
 
 
 class Overviews:
@@ -101,17 +103,17 @@ class Overviews:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self.reads = CourseReads(clinic)
-        self.labels = ClientLabels(clinic)
 
-    async def one(self, principal: Principal, course_id: str) -> Overview:
-        """Raises NotFound or Forbidden. The number of statements does not depend on the course, nor on how many there are."""
+    async def one(self, principal: Principal, course_id: str, leaving_out: Collection[str] = ()) -> Overview:
+        """Raises NotFound or Forbidden. Triggers that are left out are not judged. The number of statements does not depend on the course, nor on how many there are."""
         stored = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "read courses", [course_id])
         course, now = stored.course, self.clinic.clock.now()
-        around = await self.clinic.read(_around, course_id, course.client, now - dt.timedelta(days=LOOKS_DAYS))
+        around = await self.clinic.read(_around, stored, now - dt.timedelta(days=LOOKS_DAYS))
         await self.clinic.log(principal, "read", "course", [stored])
         entries = around.entries[: course.version]  # perhaps later ones too, which the snapshot does not know
-        if await self.clinic.masked(principal, [course_id]):
+        masked = bool(await self.clinic.masked(principal, [course_id]))
+        if masked:
             entries = journal.masked(entries)
         machine, context = self.clinic.machine_of(course), self.clinic.context(principal, now)
         view = self.clinic.course_view(course, context, stored.head, stored.client_ref, asked=stored.asked)
@@ -125,12 +127,12 @@ class Overviews:
             relation=stored.relation,
             happened=tuple(_happened(journal.facts(entries))),
             demands=_demands(machine, stored, context),
-            options=await self._options(principal, stored, entries, around),
+            options=await self._options(principal, stored, around, leaving_out),
             proposals=proposals,
             linked=tuple(self._linked(details, seen.values())),
             looks=looks,
-            label=(await self.labels.of_courses(principal, [course])).get(course.id),
-            names=await self._names(_people(stored, looks, proposals)),
+            label=None if masked else text_of(around.label),
+            names=around.names,
         )
 
     async def looks(self, principal: Principal, course_id: str) -> list[CourseLook]:
@@ -143,13 +145,13 @@ class Overviews:
         return found
 
     async def _options(
-        self, principal: Principal, stored: StoredCourse, entries: Sequence[Entry], around: _Around
+        self, principal: Principal, stored: StoredCourse, around: _Around, leaving_out: Collection[str]
     ) -> tuple[Option, ...]:
         if not policy.may(principal, "change a course"):
             return ()
         others = (each.course for each in around.of_client if each.course.id != stored.course.id)
         other = next((each.id for each in others if each.open and each.acute), None)
-        return await self.reads.judged(principal, stored, entries, other)
+        return await self.reads.judged(principal, stored, around.entries, other, leaving_out=leaving_out)
 
     def _linked(self, details: CourseDetails, seen: Iterable[StoredCourse]) -> Iterable[LinkedCourse]:
         """The other courses of the client that the reader may see, in the order in which they were opened."""
@@ -158,26 +160,28 @@ class Overviews:
             protocol = self.clinic.machine_of(each).protocol
             yield LinkedCourse(id=each.id, protocol=protocol, state=each.state, opened_at=each.opened_at, how=how)
 
-    async def _names(self, ids: set[str]) -> dict[str, str]:
-        found = await self.clinic.read(stored_people.page, PersonFilters(ids=tuple(sorted(ids))), "", None)
-        return {each.id: each.name for each in found}
 
-
-def _around(connection: Connection, organisation: str, course_id: str, client: str, since: dt.datetime) -> _Around:
+def _around(connection: Connection, organisation: str, stored: StoredCourse, since: dt.datetime) -> _Around:
+    """All of it on one snapshot of the database."""
+    course_id, client = stored.course.id, stored.course.client
+    proposals = stored_proposals.undecided_on(connection, organisation, [course_id])
+    looks = stored_readers.of_course(connection, organisation, course_id, since)
     return _Around(
-        stored_courses.load_entries(connection, organisation, course_id),
-        stored_courses.of_client(connection, organisation, client),
-        stored_proposals.undecided_on(connection, organisation, [course_id]),
-        stored_readers.of_course(connection, organisation, course_id, since),
+        entries=stored_courses.load_entries(connection, organisation, course_id),
+        of_client=stored_courses.of_client(connection, organisation, client),
+        proposals=proposals,
+        looks=looks,
+        label=stored_labels.of_clients(connection, organisation, [client]).get(client),
+        names=stored_people.names(connection, organisation, _people(stored, looks, proposals)),
     )
 
 
-def _people(stored: StoredCourse, looks: Iterable[CourseLook], proposals: Iterable[StoredProposal]) -> set[str]:
+def _people(stored: StoredCourse, looks: Iterable[CourseLook], proposals: Iterable[StoredProposal]) -> list[str]:
     """Whom an overview names."""
     course = stored.course
     named = {course.therapist, course.supervisor, stored.relation.on_behalf_of if stored.relation else None}
-    named |= {each.person for each in looks} | {each.proposed_by for each in proposals}
-    return {each for each in named if each}
+    named |= {each.person for each in looks} | {each.proposed_by for each in proposals} | {each.decided_by for each in proposals}
+    return [each for each in named if each]
 
 
 def _happened(facts: Sequence[Fact]) -> Iterable[Happened]:

@@ -1,7 +1,7 @@
 """The verbs that read courses. The audit log records every read, with the courses that it showed."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -83,12 +83,18 @@ class CourseReads:
         return Options(version=course.version, items=items)
 
     async def judged(
-        self, principal: Principal, stored: StoredCourse, entries: Sequence[Entry], other: str | None, at: dt.datetime | None = None
+        self,
+        principal: Principal,
+        stored: StoredCourse,
+        entries: Sequence[Entry],
+        other: str | None,
+        at: dt.datetime | None = None,
+        leaving_out: Collection[str] = (),
     ) -> tuple[Option, ...]:
         """The triggers that the caller may fire on a course that was read for them. `other` is the client's other open course."""
         context = await self._context(principal, stored, entries, other, at)
         items = self.clinic.machine_of(stored.course).options(
-            stored.course, lambda name: self._context_of(stored, name, context), at
+            stored.course, lambda name: self._context_of(stored, name, context), at, leaving_out
         )
         if stored.relation and (allowed := stored.relation.writes) is not None:
             return tuple(each for each in items if each.trigger in allowed)

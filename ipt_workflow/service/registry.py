@@ -15,7 +15,10 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import people as stored_people
 from ipt_workflow.store import registry as stored
 from ipt_workflow.store.courses import Filters, StoredCourse
+from ipt_workflow.store.people import PersonFilters
 from ipt_workflow.store.registry import NEEDS, RegistryFilters
+
+THERAPISTS_MAX = 500
 
 
 class RegistryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,14 @@ class Registry:
             )
             for each in courses
         }
+
+    async def therapists(self, principal: Principal) -> list[tuple[str, str]]:
+        """The therapists whose courses somebody can choose among, each with their name. A therapist chooses among none."""
+        await self.clinic.require(principal, "read courses")
+        if not (self.clinic.viewer(principal).sees_organisation or self.clinic.viewer(principal).sees_supervisees):
+            return []
+        found = await self.clinic.read(stored_people.page, PersonFilters(role="therapist"), "", THERAPISTS_MAX)
+        return sorted(((each.id, each.name) for each in found), key=lambda each: each[1])
 
     async def names(self, people: Iterable[str | None]) -> dict[str, str]:
         """The names of people, by id. Whoever is not known here is left out."""

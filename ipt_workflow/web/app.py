@@ -7,23 +7,39 @@ from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.web import day, failures, launch, local_sign_in, pages, passkeys, patterns, sign_in, start
+from ipt_workflow.web import (
+    caseload,
+    client_label,
+    day,
+    failures,
+    inbox,
+    launch,
+    local_sign_in,
+    pages,
+    passkeys,
+    patterns,
+    sign_in,
+    start,
+)
 from ipt_workflow.web.admin import handlers as admin
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
-from ipt_workflow.web.course import deeds, opening, overview, papers, session
+from ipt_workflow.web.course import deeds, opening, overview, papers, score, session
 from ipt_workflow.web.forgery import OwnPages, token_check
+from ipt_workflow.web.groups import handlers as groups
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
+from ipt_workflow.web.supervision import handlers as supervision
 from ipt_workflow.web.visitors import Visitor
 
 FORM_BYTES_MAX = 65_536
 # The modules with pages of those who are signed in, each with its HANDLERS, a line for each part of the house.
 SIGNED_IN = (
     *(start, passkeys, launch),
-    *(day,),
-    *(opening, deeds, overview, papers, session),
+    *(day, caseload, client_label, inbox),
+    *(opening, deeds, score, session, overview, papers),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),
+    *(supervision, groups),
     *(admin,),
 )
 OPEN = (sign_in, local_sign_in, launch, patterns)  # with OPEN_HANDLERS, which answer everybody

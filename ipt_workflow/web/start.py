@@ -17,6 +17,7 @@ from ipt_workflow.web.day import my_day
 from ipt_workflow.web.language import NAMES, _, noted
 from ipt_workflow.web.language import chosen as chosen_language
 from ipt_workflow.web.pages import PageRequest, cookie, no_cookie, page, redirect
+from ipt_workflow.web.supervision.day import start as supervisors_day
 from ipt_workflow.web.visitors import COOKIE, request_id, session_of, sessions_of, sign_in_of
 
 BY_LINK = noted("A session by link cannot be confirmed. Use another link.")
@@ -25,6 +26,7 @@ BY_EHR = noted("A session that an EHR began is confirmed there. Sign in to the E
 # The start page of each role, a line for each part of the house.
 BY_ROLE: dict[str, Callable[[PageRequest], Awaitable[Response[bytes]]]] = {
     "therapist": my_day,
+    "supervisor": supervisors_day,
     "auditor": audit_start,
     "admin": organisation.start,
 }

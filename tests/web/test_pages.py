@@ -1,13 +1,18 @@
 """The frame of every page: its styles, its parts, where one can go from it."""
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from support import page_client
 
 from ipt_workflow.web.pages import asset
 
+ROOT = Path(__file__).parents[2]
 SIGN_IN = "/o/default/sign-in"
 PLACES = {
     "therapist": ["My day", "Courses", "Groups", "Inbox"],
@@ -18,7 +23,7 @@ PLACES = {
 
 
 def places(page):
-    return [each.text for each in page.tree.one("nav").all("a")]
+    return [each.text for each in page.tree.one("header").one("nav").all("a")]
 
 
 def test_style_sheets_are_kept_by_their_digest_and_packed(browse):
@@ -46,6 +51,21 @@ def test_a_style_sheet_names_nothing_elsewhere_and_no_restricted_font(name):
     assert not re.findall(r"url\(|@import|@font-face|GDS Transport|https?:|expression\(", text)
 
 
+@pytest.mark.rest
+def test_the_style_sheet_is_the_one_that_make_css_builds(tmp_path):
+    modules = ROOT / "tests" / "web" / "node" / "node_modules"
+    if not (modules / "sass").is_dir():
+        missing = "sass is not installed: make provider"
+        (pytest.fail if os.environ.get("IPT_TEST_COMPLETE") else pytest.skip)(missing)
+    recipe = re.search(r"^css:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    options = re.findall(r"--(?!load-path)[a-z-]+(?:=\w+)?", recipe)
+    built, source = tmp_path / "govuk.css", ROOT / "ipt_workflow" / "web" / "styles" / "govuk.scss"
+    command = [modules / ".bin" / "sass", *options, f"--load-path={modules / 'govuk-frontend' / 'dist'}", source, built]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, check=True, env={**os.environ, "PATH": path})
+    assert built.read_bytes() == asset("govuk.css").content
+
+
 def test_a_first_visit_takes_less_than_60_kilobytes(browse):
     async def test(site):
         page = await site.visitor()
@@ -70,7 +90,7 @@ def test_the_place_of_a_page_is_marked(browse):
     async def test(site):
         page = await site.visitor("pat", "therapist")
         await page.open("/")
-        (marked,) = [each for each in page.tree.one("nav").all("a") if each.get("aria-current")]
+        (marked,) = [each for each in page.tree.one("header").one("nav").all("a") if each.get("aria-current")]
         assert (marked.text, marked["aria-current"]) == ("My day", "page")
 
     browse(test)
@@ -80,9 +100,10 @@ def test_one_without_a_role_chooses_one_and_is_asked_nothing_else(browse):
     async def test(site):
         page = await site.visitor("pat", "therapist", "supervisor")
         await page.open("/")
-        assert (page.heading, page.tree.all("nav")) == ("Choose a role", [])
+        assert (page.heading, page.tree.one("header").all("nav")) == ("Choose a role", [])
         await page.press("Act as supervisor")
         assert places(page) == PLACES["supervisor"]
+        await page.open("/me")
         assert "You are signed in as pat, as supervisor." in page.text
 
     browse(test)
@@ -94,7 +115,7 @@ def test_one_signs_out_from_every_page(browse):
         await page.open("/passkeys")
         await page.press("Sign out")
         assert page.heading == "You are signed out"
-        assert page.tree.all("nav") == []
+        assert page.tree.one("header").all("nav") == []
         await page.open("/")
         assert page.path == SIGN_IN
 

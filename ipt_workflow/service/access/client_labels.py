@@ -62,6 +62,13 @@ class ClientLabels:
             raise NotFound(NO_LABEL)
         return _view(course_id, found)
 
+    async def to_give(self, principal: Principal, course_id: str) -> str | None:
+        """The label that the client has, for whoever may give another."""
+        course = await self._to_label(principal, course_id)
+        await self.clinic.log(principal, "read", "client label", [course])
+        found = await self.clinic.read(stored.of_course, course_id)
+        return text_of(found.sealed) if found else None
+
     async def give(self, principal: Principal, course_id: str, decode: Callable[[], NewClientLabel]) -> ClientLabelView:
         """Gives the client of a course a label, in place of the one they have."""
         course = await self._to_label(principal, course_id)

@@ -49,6 +49,10 @@ class AuditSums:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
 
+    async def require(self, principal: Principal) -> None:
+        """Raises Forbidden unless the principal may read the audit log."""
+        await self.clinic.require(principal, "read the audit log")
+
     async def courses_of(self, principal: Principal, client_ref: str) -> tuple[str, ...]:
         """The courses of a client that exist for the caller; none if nobody is known by this reference."""
         await self.clinic.require(principal, "search courses by client")
@@ -59,7 +63,7 @@ class AuditSums:
 
     async def accesses(self, principal: Principal, courses: Iterable[str]) -> ClientAccesses:
         """Who had to do with these courses, as far as they exist for the caller."""
-        await self.clinic.require(principal, "read the audit log")
+        await self.require(principal)
         named = tuple(courses)
         unseen = await self.clinic.unseen(principal, named)
         seen = tuple(each for each in named if each not in unseen)
@@ -69,7 +73,7 @@ class AuditSums:
 
     async def rules(self, principal: Principal, since: dt.datetime, until: dt.datetime) -> RuleUses:
         """Which rules refused or were overridden between two moments, on courses that exist for the caller."""
-        await self.clinic.require(principal, "read the audit log")
+        await self.require(principal)
         refused = await self.clinic.read(audit_summaries.refusals, since, until, SUMS_MAX + 1)
         overridden = await self.clinic.read(audit_summaries.overrides, since, until, SUMS_MAX + 1)
         named = {each.course for each in (*refused, *overridden) if each.course}

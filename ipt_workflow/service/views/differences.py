@@ -24,7 +24,7 @@ class ViewDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 _PARTS: dict[What, Callable[[CourseView], dict[str, Any]]] = {
     "state": lambda view: {"": view.state},
-    "progress": lambda view: {"": view.progress},
+    "progress": lambda view: {"": _progress(view)},
     "attended": lambda view: {"": sum(each.held for each in view.sessions)},
     "missed": lambda view: {"": sum(not each.held for each in view.sessions)},
     "sick_role": lambda view: {"": view.sick_role.status},
@@ -41,6 +41,12 @@ _PARTS: dict[What, Callable[[CourseView], dict[str, Any]]] = {
     "therapist": lambda view: {"": view.therapist},
     "deviations": lambda view: {"": view.deviations},
 }
+
+
+def _progress(view: CourseView) -> tuple[int | None, ...]:
+    """The session, of how many, the week, and of how many."""
+    clock = view.clock
+    return (view.counters.session, view.counters.contracted, clock.week if clock else None, clock.weeks if clock else None)
 
 
 def differences(before: CourseView, after: CourseView) -> tuple[ViewDifference, ...]:

@@ -10,7 +10,7 @@ from ipt_workflow.access.break_glass import AuditorText
 from ipt_workflow.access.relations import Supervision
 from ipt_workflow.api.services import services_of
 from ipt_workflow.service.access.people import Zone
-from ipt_workflow.service.organisations import OwnOrganisationChange, Title
+from ipt_workflow.service.organisations import CrisisContacts, OwnOrganisationChange, Title
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, principal_of, send, show
 from ipt_workflow.web.language import _, noted
@@ -37,6 +37,7 @@ class OwnForm(msgspec.Struct, frozen=True, kw_only=True):
     zone: Zone | None = None
     supervision: Supervision
     auditor_text: AuditorText
+    crisis_contacts: CrisisContacts = ""
 
 
 def _own() -> Sheet:
@@ -46,7 +47,7 @@ def _own() -> Sheet:
         action=OWN,
         button=_("Save"),
         back=(START, _("Administration")),
-        cleared={"zone": None},
+        cleared={"zone": None, "crisis_contacts": ""},
         fields=(
             asked("title", "text", _("Name"), required=True),
             asked(
@@ -68,6 +69,12 @@ def _own() -> Sheet:
                 _("When auditors read what was written about clients"),
                 required=True,
                 options=[(code, _(text)) for code, text in AUDITOR_TEXT.items()],
+            ),
+            asked(
+                "crisis_contacts",
+                "textarea",
+                _("Whom clients call when they need help at once"),
+                _("One a line. It is printed on the sheet for the client."),
             ),
         ),
         intro=_("Every change is recorded, and counts from the next request on."),

@@ -31,6 +31,8 @@ class AccessLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/audit/clients", include_in_schema=False)
 async def start(request: PageRequest) -> Response[bytes]:
+    """The form that asks for the client."""
+    await services_of(request).audit_sums.require(principal_of(request))
     return _page(request, asked.of_log({}))
 
 
@@ -42,12 +44,13 @@ def _page(request: PageRequest, question: AskedOfLog, status: int = 200, **found
 @post("/audit/clients", include_in_schema=False, status_code=200)
 async def accesses(request: PageRequest) -> Response[bytes]:
     """Everybody who had to do with the client whom a form names."""
+    services, principal = services_of(request), principal_of(request)
+    await services.audit_sums.require(principal)
     question = asked.of_log(await request.form())
     if not question.errors and not question.typed["client"]:
         question = msgspec.structs.replace(question, errors=((_("Give the client's reference."), "client"),))
     if question.errors:
         return _page(request, question, 422)
-    services, principal = services_of(request), principal_of(request)
     courses = await services.audit_sums.courses_of(principal, question.typed["client"])
     if not courses:
         return _page(request, question, lines=[], unknown=True)

@@ -127,6 +127,8 @@ def choices_to_open(view: OpeningView, protocol: Protocol | None = None) -> Choi
 def first_data(trigger: str, view: DeedView) -> dict[str, Any]:
     """What a form begins with, where the course knows it: what can hardly be otherwise, never a clinical judgement."""
     course, given = view.course, BY_TRIGGER[trigger](view) if trigger in BY_TRIGGER else {}
+    if trigger in {"record_inventory", "record_formulation"}:
+        return view.known
     if trigger == "start":
         return {"supervisor": course.supervisor or view.own_supervisor}
     if trigger == "record_supervision":

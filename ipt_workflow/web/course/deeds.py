@@ -23,6 +23,7 @@ from ipt_workflow.service.views import EntryView
 from ipt_workflow.web import language
 from ipt_workflow.web.course import choices, sent
 from ipt_workflow.web.course.faults import field_faults
+from ipt_workflow.web.course.first_phase import beside, prepared
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.progress import scores, standing
 from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
@@ -64,6 +65,9 @@ TEMPLATES = {
     "end_early": "course/ending.html",
     "complete": "course/complete.html",
     "transfer": "course/transfer.html",
+    "review_risk": "course/risk.html",
+    "record_inventory": "course/inventory.html",
+    "record_formulation": "course/formulation.html",
 }
 FORMATS: Formats = {"day": language.day, "moment": language.moment}
 BEGIN_TEMPLATE, TEMPLATE = "course/begin_phase.html", "course/deed.html"
@@ -88,7 +92,7 @@ async def do(request: PageRequest, course_id: FromPath[str], trigger: FromPath[s
     """Fires the trigger with what was typed."""
     if triggers.row_of(trigger) is None or trigger in triggers.OPENINGS | ELSEWHERE:
         raise NotFound(NO_DEED)
-    form = await sent_form(request)
+    form = SentForm(prepared(trigger, (await sent_form(request)).pairs))
     if form.one(DISCARD):
         await services_of(request).drafts.drop(principal_of(request), course_id, _draft(trigger))
         return redirect(request, f"/courses/{course_id}/do/{trigger}")
@@ -183,6 +187,7 @@ def _shown(request: PageRequest, trigger: str, view: DeedView, form: ShownForm, 
         since=[said_since(view, each) for each in form.since],
         version=view.course.version if form.status in {200, 412} else form.pairs.get(sent.VERSION, [""])[0],
         **form.context(),
+        **beside(trigger, view, form.pairs),
     )
 
 

@@ -9,20 +9,22 @@ from litestar.params import FromPath
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
-from ipt_workflow.errors import Refusal
-from ipt_workflow.protocols.definition import NOT_SUITABLE, REFERRED, Protocol
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service.overviews import LOOKS_DAYS, Demand, LinkedCourse, Overview
 from ipt_workflow.service.views import CourseDetails
 from ipt_workflow.store.proposals import StoredProposal
 from ipt_workflow.store.readers import CourseLook
-from ipt_workflow.web import charts, refusals
+from ipt_workflow.web import charts
 from ipt_workflow.web.charts import Mark, PhasePart, StripLimits, SvgChart
 from ipt_workflow.web.course import steps
 from ipt_workflow.web.course.glance import glances, word
+from ipt_workflow.web.course.progress import standing
+from ipt_workflow.web.course.ways import Doer, WayOut
 from ipt_workflow.web.forms import deed_label
 from ipt_workflow.web.language import _, day, gettext, moment, n_, noted
 from ipt_workflow.web.navigation import role_name
-from ipt_workflow.web.pages import PageRequest, page
+from ipt_workflow.web.pages import PageRequest, page, root
+from ipt_workflow.web.refusals import sentence
 
 FIRST_STEPS = (
     "record_session",
@@ -41,13 +43,15 @@ class DemandLine(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     text: str = ""
     earliest: Any = None
-    ways: tuple[Any, ...] = ()
+    ways: tuple[WayOut, ...] = ()
 
 
 @get("/courses/{course_id:str}", include_in_schema=False)
 async def course(request: PageRequest, course_id: FromPath[str]) -> Response[bytes]:
     """The course, with what the reader may do on it."""
-    found = await services_of(request).overviews.one(principal_of(request), course_id)
+    principal = principal_of(request)
+    found = await services_of(request).overviews.one(principal, course_id, leaving_out=steps.ELSEWHERE)
+    doer, parts = Doer(principal.role, course_id, root(request.app.state.settings)), phase_parts(found.course, found.protocol)
     return page(
         request,
         "course/overview.html",
@@ -55,12 +59,12 @@ async def course(request: PageRequest, course_id: FromPath[str]) -> Response[byt
         view=found,
         protocol=gettext(found.protocol.title),
         label=found.label,
-        heading=standing(found.course, found.protocol),
-        phases=phase_parts(found.course, found.protocol),
-        strip=charts.phase_strip(limits_of(found.course), phase_parts(found.course, found.protocol), "strip"),
+        heading=standing(found.course),
+        phases=parts,
+        strip=charts.phase_strip(limits_of(found.course), parts, "strip"),
         warning=warning(found.course),
         next_step=_next_step(found),
-        demands=[_demand(found, each) for each in found.demands],
+        demands=[_demand(doer, each) for each in found.demands],
         buttons=_buttons(found),
         groups=steps.groups_of(course_id, found.options),
         glances=glances(found),
@@ -75,35 +79,6 @@ async def course(request: PageRequest, course_id: FromPath[str]) -> Response[byt
     )
 
 
-def state_name(state: str, protocol: Protocol | None = None) -> str:
-    """A state or a phase as people call it."""
-    if protocol is not None and state in protocol.phase_ids:
-        return gettext(protocol.phase(state).title)
-    return word("state", state)
-
-
-def standing(course: CourseDetails, protocol: Protocol) -> str:
-    """Where the course is, in one line: `Middle phase: session 5 of 12, week 6 of 16`."""
-    name = state_name(course.state, protocol)
-    if course.state in {REFERRED, NOT_SUITABLE}:
-        return name
-    counted, clock = course.counters, course.clock
-    if course.ending:
-        held = n_("%(num)s session", "%(num)s sessions", counted.session)
-        return _("%(state)s after %(sessions)s", state=name, sessions=held)
-    session = (
-        _("session %(session)s of %(sessions)s", session=counted.session, sessions=counted.contracted)
-        if counted.contracted
-        else _("session %(session)s", session=counted.session)
-    )
-    if clock is None:
-        return _("%(state)s: %(session)s", state=name, session=session)
-    week = (
-        _("week %(week)s of %(weeks)s", week=clock.week, weeks=clock.weeks) if clock.weeks else _("week %(week)s", week=clock.week)
-    )
-    return _("%(state)s: %(session)s, %(week)s", state=name, session=session, week=week)
-
-
 def phase_parts(course: CourseDetails, protocol: Protocol) -> list[PhasePart]:
     """The phases with their sessions. An ended course has none that is going on."""
     ids = protocol.phase_ids
@@ -111,7 +86,7 @@ def phase_parts(course: CourseDetails, protocol: Protocol) -> list[PhasePart]:
     going_on = course.ending is None
     return [
         PhasePart(
-            gettext(phase.title),
+            word("state", phase.id),
             "now" if index == reached and going_on else "done" if index <= reached else "ahead",
             course.counters.attended.get(phase.id, 0),
             course.counters.caps.get(phase.id),
@@ -135,7 +110,7 @@ def warning(course: CourseDetails) -> str:
     if course.risk.open_since:
         return _("Risk was seen on %(day)s and has not been reviewed.", day=day(course.risk.open_since))
     if course.risk.level in CASES_OF_EMERGENCY:
-        return _("The risk is %(level)s.", level=word("risk", course.risk.level).lower())
+        return _("Risk: %(level)s.", level=word("risk", course.risk.level))
     return ""
 
 
@@ -154,29 +129,17 @@ def _next_step(view: Overview) -> dict[str, Any] | None:
     }
 
 
-def _demand(view: Overview, demand: Demand) -> DemandLine:
+def _demand(doer: Doer, demand: Demand) -> DemandLine:
     title, refusal = gettext(steps.DEMANDS[demand.rule]), demand.refusal
     if refusal is None:
         return DemandLine(title=title, status="met")
     return DemandLine(
         title=title,
         status="reason" if refusal.severity == "soft" else "missing",
-        text=refusals.sentence(refusal),
+        text=sentence(refusal),
         earliest=refusal.earliest,
-        ways=tuple(_ways(view, refusal)),
+        ways=doer.ways(refusal.remedies),
     )
-
-
-def _ways(view: Overview, refusal: Refusal) -> Iterator[dict[str, str]]:
-    """What helps, with the page where it is done, or who can do it where the reader cannot."""
-    possible = {each.trigger for each in view.options if each.allowed}
-    for each in refusal.remedies:
-        title = gettext(deed_label(each.trigger).title)
-        if each.trigger in possible:
-            yield {"text": title, "href": steps.href(view.course.id, each.trigger)}
-        else:
-            who = ", ".join(role_name(role) for role in each.roles)
-            yield {"text": _("%(step)s (%(who)s)", step=title, who=who) if who else title, "href": ""}
 
 
 def _buttons(view: Overview) -> list[steps.CourseStep]:
@@ -188,14 +151,14 @@ def _buttons(view: Overview) -> list[steps.CourseStep]:
 def measure_charts(view: Overview) -> Iterator[tuple[str, SvgChart | None, tuple[str, ...]]]:
     """For each scale its name, its chart if it was taken, and the phases in which it could not be."""
     course, protocol = view.course, view.protocol
-    phases = [Mark(each.at, state_name(each.phase, protocol)) for each in view.happened if each.phase]
+    phases = [Mark(each.at, word("state", each.phase)) for each in view.happened if each.phase]
     events = [Mark(each.at, gettext(deed_label(each.trigger).done)) for each in view.happened if not each.phase]
     ended_at = course.ending.at if course.ending else None
     for key, measure in course.measures.items():
         scale = protocol.instruments[key]
         uid = key.replace("@", "-")
         chart = charts.measure_chart(scale, measure, course.scores.get(key, ()), uid, phases, events, ended_at)
-        lacking = tuple(state_name(each, protocol) for each in measure.not_obtained)
+        lacking = tuple(word("state", each) for each in measure.not_obtained)
         yield gettext(scale.title), chart, lacking
 
 
@@ -206,8 +169,7 @@ def _risks(course: CourseDetails) -> list[dict[str, Any]]:
             "at": each.at,
             "what": gettext(deed_label(each.trigger).done),
             "level": word("risk", each.level) if each.level else "",
-            "plan": each.plan,
-            "informed": each.told,
+            "event": each,
         }
         for each in reversed(course.risk_history)
     ]
@@ -242,19 +204,19 @@ def _basis(view: Overview) -> str:
     return ""
 
 
-def _proposal(view: Overview, waiting: StoredProposal) -> str:
-    what, person = gettext(deed_label(waiting.trigger).title), waiting.proposed_by
-    return _(
-        "%(what)s waits for a supervisor's agreement, since %(day)s. %(person)s asked for it.",
-        what=what,
-        day=day(waiting.proposed_at),
-        person=view.names.get(person, person),
-    )
+def _proposal(view: Overview, proposal: StoredProposal) -> str:
+    """What became of something that a supervisor has to agree to."""
+    what, asker, decider = gettext(deed_label(proposal.trigger).title), proposal.proposed_by, proposal.decided_by
+    if decider:
+        whose = view.names.get(decider, decider)
+        return _("%(what)s: %(person)s returned it, to be revised.", what=what, person=whose)
+    since, whose = day(proposal.proposed_at), view.names.get(asker, asker)
+    return _("%(what)s: %(person)s asked a supervisor to agree on %(day)s.", what=what, person=whose, day=since)
 
 
 def _other_course(linked: LinkedCourse) -> str:
     title = gettext(linked.protocol.title)
-    return _(LINKS[linked.how], protocol=title, state=state_name(linked.state, linked.protocol), day=day(linked.opened_at))
+    return _(LINKS[linked.how], protocol=title, state=word("state", linked.state), day=day(linked.opened_at))
 
 
 def _look(view: Overview, look: CourseLook) -> str:

@@ -14,7 +14,8 @@ from ipt_workflow.values.types import ATTENDED, MISSED_BY_CLIENT
 from ipt_workflow.web import charts
 from ipt_workflow.web.charts.measure import change_in_words
 from ipt_workflow.web.course.glance import contract, ending, formulation, problem_areas, word
-from ipt_workflow.web.course.overview import limits_of, phase_parts, standing, warning
+from ipt_workflow.web.course.overview import limits_of, phase_parts, warning
+from ipt_workflow.web.course.progress import standing
 from ipt_workflow.web.language import _, day, gettext, n_, number
 from ipt_workflow.web.pages import PageRequest, page
 
@@ -36,7 +37,7 @@ async def paper(request: PageRequest, course_id: FromPath[str], kind: FromPath[s
         course=course,
         words=view.words,
         protocol=gettext(view.protocol.title),
-        heading=standing(course, view.protocol),
+        heading=standing(course),
         phases=parts,
         strip=charts.phase_strip(limits_of(course), parts, "strip"),
         areas=list(problem_areas(course)),

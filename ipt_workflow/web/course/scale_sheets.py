@@ -27,7 +27,7 @@ EITHER = noted("Give either the answers or the total.")
 NO_NUMBER = noted("Enter a number from %(least)s to %(most)s.")
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class ScaleQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """One question: the name of its control, what was chosen, and what is wrong with it. `risk`: its answer may ask for a risk review."""
 
     number: int
@@ -47,7 +47,7 @@ class ScaleSheet(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     title: str
     introduction: str
-    questions: tuple[Question, ...]
+    questions: tuple[ScaleQuestion, ...]
     choices: tuple[Choice, ...]
     radios: bool
     least: int
@@ -157,9 +157,9 @@ def _numbers(instrument: Instrument) -> range:
     return range(1, instrument.items + 1) if instrument.summed and instrument.items > 1 else range(0)
 
 
-def _question(instrument: Instrument, number: int, pairs: Pairs, errors: Mapping[str, str]) -> Question:
+def _question(instrument: Instrument, number: int, pairs: Pairs, errors: Mapping[str, str]) -> ScaleQuestion:
     name = f"{prefix(instrument)}{number}"
-    return Question(
+    return ScaleQuestion(
         number=number,
         name=name,
         text=instrument.item_texts[number - 1] if instrument.item_texts else "",

@@ -31,11 +31,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("announce_ending", "record_gains", "record_independence", "plan_for_recurrence", "decide_continuation", "complete"),
         *("end_early", "decline", "reopen", "open_followup"),
     ),
-    noted("Putting right, and moving on"): (
-        *("amend", "move_entries", "relink_client", "transfer", "change_protocol", "migrate_protocol"),
-    ),
+    noted("Another therapist, client or form of IPT"): (*("relink_client", "transfer", "change_protocol", "migrate_protocol"),),
 }
-
 # What each rule at the end of a phase asks for.
 DEMANDS: Mapping[str, str] = {
     "phase_sessions_met": noted("Enough sessions in this phase"),
@@ -79,6 +76,7 @@ DEMANDS: Mapping[str, str] = {
     "review_held": noted("Review in time"),
     "step_up_referred": noted("Referred to more intensive care where needed"),
 }
+ELSEWHERE = ("amend", "move_entries")  # what is put right, is put right in the history
 
 
 class CourseStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +100,7 @@ def href(course_id: str, trigger: str) -> str:
     """The address, below the root, of the page on which something is done."""
     if trigger == "record_session":
         return f"/courses/{course_id}/session"
-    if trigger in {"amend", "move_entries"}:
+    if trigger in ELSEWHERE:
         return f"/courses/{course_id}/history"
     return f"/courses/{course_id}/do/{trigger}"
 

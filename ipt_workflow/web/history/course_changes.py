@@ -48,7 +48,7 @@ WORDS: dict[What, Callable[[Any], str]] = {
     "consents": _listed("consent_scope"),
     "contract": lambda value: _("%(sessions)s sessions in %(weeks)s weeks", sessions=value[0], weeks=value[1]),
     "formulation": lambda value: _("Formulation %(number)s", number=value),
-    "progress": lambda value: _progress(str(value)),
+    "progress": lambda value: _progress(*value),
 }
 
 
@@ -69,7 +69,11 @@ def _text(what: What, value: Any) -> str:
     return number(value) if isinstance(value, int | float) else str(value)
 
 
-def _progress(english: str) -> str:
-    """`session 5 of 12, week 6 of 16`, in the reader's language."""
-    words = {"session": _("session"), "of": _("of"), "week": _("week")}
-    return ", ".join(" ".join(words.get(word, word) for word in part.split()) for part in english.split(", "))
+def _progress(session: int, sessions: int | None, week: int | None, weeks: int | None) -> str:
+    """`session 5 of 12, week 6 of 16`."""
+    values = {"session": session, "sessions": sessions, "week": week, "weeks": weeks}
+    if sessions and week and weeks:
+        return _("session %(session)s of %(sessions)s, week %(week)s of %(weeks)s", **values)
+    if sessions:
+        return _("session %(session)s of %(sessions)s", **values)
+    return _("session %(session)s", **values)

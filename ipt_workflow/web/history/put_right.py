@@ -18,6 +18,7 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, KeyReused, StaleVersion, TransitionRefused
 from ipt_workflow.service.corrections import CorrectableStep, CorrectionPreview
 from ipt_workflow.service.deeds import DeedView
+from ipt_workflow.service.views.steps import StepVersion
 from ipt_workflow.values.merge_patch import difference, merge_patch
 from ipt_workflow.web.course import choices, sent
 from ipt_workflow.web.course.faults import field_faults
@@ -36,14 +37,14 @@ from ipt_workflow.web.forms import (
     first_pairs,
     read,
 )
-from ipt_workflow.web.forms.posted import FILL_IN
+from ipt_workflow.web.forms.posted import CHOOSE, FILL_IN
 from ipt_workflow.web.history.course_changes import course_change
-from ipt_workflow.web.history.words import changes, fields_of, step_line, who
+from ipt_workflow.web.history.words import changes, fields_of, scale_title, step_line, who
 from ipt_workflow.web.language import _, gettext, noted, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
 STEP = "step."  # what the names of the step's own fields begin with
-HOW, CLIENT, DO = "_how", "_client", "_do"
+HOW, CLIENT, DO, LATEST = "_how", "_client", "_do", "_latest"
 NOTHING_CHANGED = noted("Nothing is changed. Change what was wrong, or choose what else is to happen.")
 NO_COURSE = noted("No other client of this reference has a course that you may see.")
 WAYS = {
@@ -59,6 +60,12 @@ class PutRightForm(msgspec.Struct, frozen=True, kw_only=True):
 
     found: CorrectableStep
     view: DeedView
+    latest: int  # the entry of the step that the form was shown with
+
+    @property
+    def shown(self) -> StepVersion:
+        """The step as the form was shown with it."""
+        return next(each for each in self.found.step.versions if each.entry.seq == self.latest)
 
     @property
     def trigger(self) -> str:
@@ -71,7 +78,8 @@ class PutRightForm(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def data(self) -> Mapping[str, Any]:
-        return self.found.step.data or {}
+        """What the step said then; if it was taken back, what it said last."""
+        return self.shown.data or self.found.step.data or {}
 
     @property
     def closed(self) -> bool:
@@ -94,7 +102,7 @@ class PutRightForm(msgspec.Struct, frozen=True, kw_only=True):
     def first_pairs(self) -> dict[str, list[str]]:
         """The pairs with which the form begins: the step as it is."""
         zone = reader().zone
-        when = first_pairs(CommandFrame, {"occurred_at": self.found.step.occurred_at}, zone)
+        when = first_pairs(CommandFrame, {"occurred_at": self.shown.occurred_at or self.found.step.occurred_at}, zone)
         own = first_pairs(self.payload, self.data, zone, STEP) if self.payload is not Nothing else {}
         return {**when, **own, HOW: [next(iter(self.ways), "")]}
 
@@ -115,7 +123,7 @@ async def put_right(request: PageRequest, course_id: FromPath[str], seq: FromPat
 async def correct(request: PageRequest, course_id: FromPath[str], seq: FromPath[int]) -> Response[Any]:
     """Shows what the correction would change, or makes it."""
     posted = await sent_form(request)
-    form = await _form(request, course_id, seq)
+    form = await _form(request, course_id, seq, posted.one(LATEST))
     if posted.one(ADD):
         return _shown(request, form, posted.shown())
     command = await _command(request, form, posted)
@@ -124,10 +132,11 @@ async def correct(request: PageRequest, course_id: FromPath[str], seq: FromPath[
     return await _answered(request, form, posted, command)
 
 
-async def _form(request: PageRequest, course_id: str, seq: int) -> PutRightForm:
+async def _form(request: PageRequest, course_id: str, seq: int, latest: str = "") -> PutRightForm:
     services, principal = services_of(request), principal_of(request)
     found = await services.corrections.of(principal, course_id, seq)
-    return PutRightForm(found=found, view=await services.deeds.one(principal, course_id, "amend"))
+    known = next((each.entry.seq for each in found.step.versions if str(each.entry.seq) == latest), found.step.latest)
+    return PutRightForm(found=found, view=await services.deeds.one(principal, course_id, "amend"), latest=known)
 
 
 async def _answered(request: PageRequest, form: PutRightForm, posted: SentForm, command: Command) -> Response[Any]:
@@ -159,15 +168,17 @@ async def _answered(request: PageRequest, form: PutRightForm, posted: SentForm, 
 
 async def _command(request: PageRequest, form: PutRightForm, posted: SentForm) -> Command | Sequence[FieldFault]:
     """The command that was typed, or everything that is wrong with it."""
-    how = posted.one(HOW)
-    faults = [] if how in form.ways else [FieldFault(HOW, noted("Choose one."))]
+    how, overtaken = (
+        posted.one(HOW),
+        posted.version != form.view.course.version,
+    )  # then the write itself says so, or was made before
+    faults = [] if how in (WAYS if overtaken else form.ways) else [FieldFault(HOW, CHOOSE)]
     if not posted.one("reason"):
         faults.append(FieldFault("reason", FILL_IN))
     override, unexplained = posted.override()
     faults += unexplained
     frame = read(CommandFrame, posted.pairs, reader().zone)
-    latest, name = form.found.step.latest, "amend"
-    data: dict[str, Any] = {"supersedes": latest}
+    name, data = "amend", dict[str, Any](supersedes=form.latest)
     if how == "correct":
         own, wrong = _corrected(form, posted.pairs)
         data |= own
@@ -175,7 +186,7 @@ async def _command(request: PageRequest, form: PutRightForm, posted: SentForm) -
         if not own and not faults:
             faults.append(FieldFault(HOW, NOTHING_CHANGED))
     elif how in {"void", "undo"}:
-        data |= {"void": True, **({"whole": True} if how == "void" and len(form.found.step.versions) > 1 else {})}
+        data |= {"void": True, **({"whole": True} if how == "void" and form.latest != form.found.step.seq else {})}
     elif how == "move":
         client = posted.one(CLIENT)
         found = (
@@ -217,16 +228,16 @@ def _own_fields(form: PutRightForm, shown: ShownForm) -> tuple[FormField, ...]:
     offered = choices.choices_of(form.trigger, form.view)
     if "session" in offered:
         offered = {**offered, "session": choices.sessions(form.view.course.sessions)}
-    known = {name: _with_present(options, form.data.get(name)) for name, options in offered.items()}
+    known = {name: _with_present(form, options, form.data.get(name)) for name, options in offered.items()}
     context = FormContext(pairs=shown.pairs, faults=shown.faults, choices=known, add=shown.add, translate=gettext)
     return describe(form.payload, context, STEP)
 
 
-def _with_present(options: Sequence[Choice], present: Any) -> Sequence[Choice]:
+def _with_present(form: PutRightForm, options: Sequence[Choice], present: Any) -> Sequence[Choice]:
     values = present if isinstance(present, list | tuple) else [present]
     known = {each.value for each in options}
-    more = [Choice(str(each), str(each)) for each in values if isinstance(each, str | int) and str(each) not in known]
-    return (*options, *more)
+    more = [str(each) for each in values if isinstance(each, str | int) and str(each) not in known]
+    return (*options, *(Choice(each, scale_title(form.view.protocol, each)) for each in more))
 
 
 def _frame_fields(form: PutRightForm, shown: ShownForm) -> dict[str, FormField]:
@@ -282,6 +293,8 @@ def _shown(
         own=own,
         frame=frame,
         ways=form.ways,
+        draft=None,
+        latest=form.latest,
         errors=errors((*own, *frame.values()), shown.faults, gettext),
         action=f"{here}/put-right",
         cancel=here,
@@ -291,7 +304,7 @@ def _shown(
         agreed=doer.blocking(agreed) if not form.closed else [],
         previewed=_previewed(form, doer, preview, command) if preview and command else None,
         since=[{"what": gettext(deed_label(each.trigger).done), "who": who(history, each), "when": each.recorded_at,
-                "fields": fields_of(each.trigger, each.data)} for each in shown.since],
+                "fields": fields_of(history, each.trigger, each.data)} for each in shown.since],
         version=course.version if status in {200, 412} and not shown.refusals else shown.pairs.get(sent.VERSION, [str(course.version)])[0],
         **shown.context(),
     )  # fmt: skip
@@ -301,7 +314,7 @@ def _previewed(form: PutRightForm, doer: Doer, preview: CorrectionPreview, comma
     """What the correction would change, and what stands against it."""
     patch = command.data.get("data")
     after = merge_patch(dict(form.data), patch) if patch else form.data
-    own = list(changes(fields_of(form.trigger, form.data), fields_of(form.trigger, after)))
+    own = list(changes(fields_of(form.found.history, form.trigger, form.data), fields_of(form.found.history, form.trigger, after)))
     broken = [each for refusal in preview.refusals if refusal.breaks for each in refusal.breaks]
     return {
         "own": own,

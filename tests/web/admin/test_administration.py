@@ -9,7 +9,6 @@ from support.smart import JWKS
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.ehr.notices.sources import NewSource
-from ipt_workflow.web.admin.handlers import HANDLERS
 
 ADMIN = ("admin-1", "admin")
 URL = "https://ehr.example/hooks"
@@ -434,9 +433,6 @@ def test_who_changes_what_the_organisation_decides_is_recorded_once(browse):
 # All of them
 
 
-PATHS = sorted({path for each in HANDLERS for path in each.paths})
-
-
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("role", ("therapist", "auditor"))
 def test_others_see_nothing_of_it_but_cover_and_protocols(browse, role, path):
@@ -475,3 +471,90 @@ def test_the_pages_are_accessible(browse, axe, path):
         axe(page)
 
     admin(browse, test)
+
+
+async def person_page(page):
+    await add_person(page)
+
+
+async def person_form(page):
+    await add_person(page)
+    await page.follow("Change")
+
+
+async def faulty_person(page):
+    await page.open("/admin/people/new")
+    await page.press("Add")
+
+
+async def person_leaving(page):
+    await add_person(page)
+    await page.follow("Record that this person left")
+
+
+async def person_left(page):
+    await person_leaving(page)
+    await page.press("End their access now")
+
+
+async def enrolment_link(page):
+    await add_person(page)
+    await page.press("Make a link to set up signing in")
+
+
+async def system_page(page):
+    await page.open("/admin/systems/new")
+    page.fill("Id", "north").fill("Scopes", "system/Encounter.rs").choose("EHR", "Role").fill("Public keys", json.dumps(JWKS))
+    await page.press("Register")
+
+
+async def new_secret(page):
+    await page.open("/admin/sources/new")
+    page.fill("Id", "north").choose("Signed by Standard Webhooks", "How its messages prove who sent them")
+    await page.press("Register")
+
+
+async def source_page(page):
+    await new_secret(page)
+    await page.open("/admin/sources/north")
+
+
+async def subscription_page(page):
+    await subscribe(page)
+    await page.open("/admin/subscriptions")
+    await page.follow(URL)
+
+
+async def replay_form(page):
+    await subscription_page(page)
+    await page.follow("Send again what was missed")
+    await page.press("Send again")
+
+
+STATES = (
+    person_page, person_form, faulty_person, person_leaving, person_left, enrolment_link, system_page, new_secret, source_page,
+    subscription_page, replay_form,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("reach", STATES, ids=lambda each: each.__name__)
+def test_what_follows_from_them_is_accessible(browse, axe, reach):
+    async def test(_site, page):
+        await reach(page)
+        axe(page)
+
+    admin(browse, test)
+
+
+@pytest.mark.parametrize("path", (*LISTS, *FORMS))
+def test_the_pages_are_in_german_for_who_reads_german(browse, path):
+    async def test(site):
+        page, english = await site.visitor(*ADMIN, language="de"), await site.visitor(*ADMIN)
+        await page.open(f"/admin{path}")
+        await english.open(f"/admin{path}")
+        assert page.tree.one("html")["lang"] == "de"
+        same = {each.text for each in page.main.all("h1", "h2", "label", "legend", "button")}
+        same &= {each.text for each in english.main.all("h1", "h2", "label", "legend", "button")}
+        assert same <= {"Name", "Status", "EHR", "default", "Passkeys"}
+
+    browse(test)

@@ -1,14 +1,23 @@
 """The pages about protocols: the picture, values with sources, what differs, what is proved, and moving courses to another version."""
 
+import re
+from pathlib import Path
+
 import pytest
 from support import protocol_versions
 from support.http_client import Api
 
+from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.gate import GateReport
 from ipt_workflow.gate.claims import CLAIMS, Refutation
+from ipt_workflow.protocols.files import load_catalogue
+from ipt_workflow.protocols.statements import statements
 from ipt_workflow.service.protocols.proofs import Proofs
+from ipt_workflow.web.admin.wording import CODES, PLACES, group_text, place_text, value_text
 
 ALL = "/admin/protocols"
+CONFIG = Path(__file__).parents[3] / "config"
+PROTOCOLS = load_catalogue(CONFIG / "protocols", CONFIG / "instruments", KNOWN_RULES).protocols.values()
 REASON = "The clinic takes up the new version."
 
 
@@ -70,10 +79,23 @@ def test_a_value_is_shown_with_its_source_and_how_much_it_weighs(browse):
         page = await site.visitor("pat", "therapist")
         await page.open(f"{ALL}/ipt/2")
         rows = [row for table in page.main.all("table")[1:] for row in table.rows()]
-        assert ["weeks", "12 to 16", "S1: 12-16 weeks (given at the start)"] in rows
-        assert any(row[0] == "grace_days" and "decided here" in row[2] for row in rows)
+        assert ["Weeks", "12 to 16", "S1: 12-16 weeks (given at the start)"] in rows
+        assert any(row[0].startswith("Days after the planned end") and "decided here" in row[2] for row in rows)
 
     browse(test)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.key)
+def test_every_value_of_what_ships_has_a_name_in_words(protocol):
+    found = statements(protocol.source)
+    assert [each.key for each in found if "rules[" not in each.key and bare(each.key) not in PLACES] == []
+    names = {phase.id: phase.title for phase in protocol.phases}
+    assert [each.key for each in found if "_" in place_text(each) + group_text(each, names)] == []
+    assert [each.key for each in found if bare(each.key) in CODES and "_" in value_text(each)] == []
+
+
+def bare(key):
+    return re.sub(r"\[[^]]*\]", "", key)
 
 
 def test_what_differs_between_two_versions_is_listed(browse):
@@ -82,8 +104,8 @@ def test_what_differs_between_two_versions_is_listed(browse):
         await page.open(f"{ALL}/ipt/3")
         await page.follow("What differs between version 2 and version 3")
         rows = {row[0]: row[1:4] for row in page.table()[1:]}
-        assert rows["phases[initial].sessions_max"] == ["changed", "3", "2"]
-        assert rows["phases[initial].soft"] == ["changed", "timeline", ""]
+        assert rows["Initial phase: Most sessions"] == ["changed", "3", "2"]
+        assert rows["Initial phase: What may be passed over with a reason"] == ["changed", "Timeline", ""]
         await page.open(f"{ALL}/ipt/2/differences/2")
         assert "Nothing differs." in page.text
         await page.open(f"{ALL}/ipt/2/differences/9")
@@ -155,6 +177,21 @@ def test_nothing_is_moved_without_a_choice(browse):
         await page.press("Move the chosen courses")
         assert (page.status, page.errors) == (422, ["Choose at least one course."])
         assert page.value(page.control("Why they are moved")) == REASON
+
+    browse(test)
+
+
+def test_what_no_page_sends_is_refused_and_moves_nothing(browse):
+    async def test(site):
+        await courses(site, 1)
+        page = await site.visitor("supervisor-1", "supervisor")
+        await page.open(f"{ALL}/ipt/2/move/3")
+        token = page.main.all("input", name="_csrf_token")[0]["value"]
+        for fields in ([("courses", "\x00" * 36)], [("courses", "no course")], [("start", "\x00")], [("reason", "\x00")]):
+            await page._go("POST", f"{ALL}/ipt/2/move/3", [("_csrf_token", token), *fields])
+            assert page.status == 422
+        await page.open(f"{ALL}/ipt/2/move/3")
+        assert page.table(0)[1:] == [["Everything carries over", "1", ""]]
 
     browse(test)
 

@@ -330,16 +330,16 @@ def test_a_row_is_added_without_a_script_and_nothing_is_recorded(browse, axe):
         api = await site.api()
         course = (await api.open())["id"]
         await api.walk(course, "record_consent", "start")
-        page = await (await site.visitor()).open(f"/courses/{course}/do/record_inventory")
-        page.fill("Short name in this course", "mother").fill("Name", "Anna")
-        await page.press("Add a person")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/record_timeline")
+        page.fill("When", "spring").fill("What happened", "The move")
+        await page.press("Add an event")
         assert (page.status, page.errors) == (200, [])
-        page.fill("Short name in this course", "father", "Person 2").choose("Has died", "Person 2")
+        page.fill("When", "summer", "Event 2").fill("What happened", "The quarrel", "Event 2")
         axe(page)
-        await page.press("Record the inventory")
+        await page.press("Record the timeline")
         assert page.path == f"/courses/{course}"
         entry = (await api.get(f"/v1/courses/{course}/transitions/4")).json()
-        assert entry["data"]["people"] == [{"id": "mother", "name": "Anna"}, {"id": "father", "deceased": True}]
+        assert entry["data"]["events"] == [{"when": "spring", "event": "The move"}, {"when": "summer", "event": "The quarrel"}]
 
     browse(test)
 

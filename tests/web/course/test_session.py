@@ -350,7 +350,7 @@ def test_the_page_asks_the_database_as_much_for_the_last_session_as_for_the_firs
             pages.clinic.clock.advance(WEEK)
             seq = (await fire(pages.clinic, course, Command("record_session", {"attendance": "5"}))).entries[0].seq
             await fire(pages.clinic, course, Command("sign_session", {"session": seq, "summary": "So it went."}))
-        assert max(counts) == min(counts) <= 12, counts
+        assert max(counts) == counts[0] <= 12, counts
 
     browse(test)
 
@@ -369,7 +369,7 @@ def test_the_note_is_accessible_with_and_without_errors(browse, axe):
     browse(test)
 
 
-def test_pictures(browse, picture):
+def test_pictures_of_the_note_are_kept(browse, picture):
     async def test(pages):
         course = await booked(pages, 1, 2)
         pages.clinic.clock.advance(2 * WEEK)

@@ -1,0 +1,1 @@
+"""Pages of supervision: a supervisor's day, agreements, the agenda and its records, emergency accesses, cover."""
