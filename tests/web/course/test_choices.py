@@ -15,7 +15,7 @@ async def opened(site, *steps: str, **more):
 
 async def last_entry(api, course: str):
     version = await api.version(course)
-    return (await api.get(f"/v1/courses/{course}/transitions/{version}")).json()
+    return (await api.get(f"/v1/courses/{course}/transitions/{version}", "supervisor")).json()
 
 
 def test_a_week_of_the_social_rhythm_is_recorded_day_by_day(browse, axe):
@@ -99,6 +99,7 @@ def test_a_course_is_given_to_a_colleague_who_is_chosen_by_name(browse, axe):
         page.fill("New therapist", "therapist-2").fill("Handover", "In the first phase.")
         await page.fill("Why does the therapist change?", "Parental leave.").press("Give the course over")
         assert (await last_entry(api, course))["data"]["therapist"] == "therapist-2"
+        assert (page.path, page.status) == ("/courses", 200)  # the course is no longer theirs
 
     browse(test)
 
