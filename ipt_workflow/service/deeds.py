@@ -113,7 +113,7 @@ class Deeds:
         return OpeningView(protocols=self._protocols(), therapists=await self._colleagues("therapist"))
 
     async def sees(self, principal: Principal, course_id: str) -> bool:
-        """Whether the caller may read a course that they opened."""
+        """Whether the caller may read a course that they opened or changed."""
         stored = await self.clinic.courses.get(course_id) if policy.may(principal, "read courses") else None
         return stored is not None and await self.clinic.seen(principal, stored) is not None
 

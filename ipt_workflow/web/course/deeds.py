@@ -104,7 +104,8 @@ async def do(request: PageRequest, course_id: FromPath[str], trigger: FromPath[s
     else:
         refused = await _written(request, course_id, found, form)
         if refused is None:
-            return redirect(request, f"/courses/{course_id}")
+            seen = await services_of(request).deeds.sees(principal_of(request), course_id)  # a transfer gives it away
+            return redirect(request, f"/courses/{course_id}" if seen else "/courses")
         shown = refused
     return _shown(request, trigger, await services_of(request).deeds.one(principal_of(request), course_id, trigger), shown)
 

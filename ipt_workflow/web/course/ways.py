@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ipt_workflow.course.rules.bound import ARTEFACT_OF
 from ipt_workflow.errors import Refusal, Remedy
 from ipt_workflow.service.views import Requirement
-from ipt_workflow.web.forms import deed_label, option_text
-from ipt_workflow.web.forms.labels import codes_of
+from ipt_workflow.web.course.steps import DEMANDS, href
+from ipt_workflow.web.forms import deed_label
 from ipt_workflow.web.language import _, gettext
 from ipt_workflow.web.navigation import role_name
 from ipt_workflow.web.refusals import sentence
@@ -59,7 +58,7 @@ class Doer(msgspec.Struct, frozen=True):
         if self.role not in remedy.roles:
             who = " / ".join(role_name(each) for each in remedy.roles if each != "ehr")
             return WayOut(_("%(step)s (%(who)s)", step=title, who=who)) if who else None
-        return WayOut(title, f"{self.above}/courses/{self.course}/do/{remedy.trigger}")
+        return WayOut(title, self.above + href(self.course, remedy.trigger))
 
     def blocking(self, refusals: Sequence[Refusal]) -> list[Blocking]:
         return [Blocking(sentence(each), each.earliest, self.ways(each.remedies)) for each in refusals]
@@ -68,15 +67,12 @@ class Doer(msgspec.Struct, frozen=True):
         """What the next step needs: what is missing first, with what its rule says of this course."""
         said = {each.rule: sentence(each) for each in refusals}
         found = [
-            StepNeed(need_text(each.rule), said.get(each.rule, ""), each.met, each.severity == "soft", self.ways(each.remedies))
+            StepNeed(
+                gettext(DEMANDS[each.rule]), said.get(each.rule, ""), each.met, each.severity == "soft", self.ways(each.remedies)
+            )
             for each in requirements
         ]
         return sorted(found, key=lambda each: each.met)
-
-
-def need_text(rule: str) -> str:
-    """What a rule about leaving a phase asks for, in a few words."""
-    return gettext(option_text("need", rule) if rule in codes_of("need") else option_text("artefact", ARTEFACT_OF.get(rule, rule)))
 
 
 def proposable(refusals: Sequence[Refusal]) -> bool:
