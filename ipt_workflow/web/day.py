@@ -31,7 +31,12 @@ RECORDED = {
     "dna": noted("Recorded: the client did not attend."),
     "late": noted("Recorded: the client cancelled late."),
 }
-ANSWERS = {"cosigned": noted("Agreed"), "declined": noted("Declined"), "lapsed": noted("Lapsed: the course has moved on")}
+ANSWERS = {
+    "cosigned": noted("Agreed"),
+    "declined": noted("Declined"),
+    "returned": noted("Returned for revision"),
+    "lapsed": noted("Lapsed: the course has moved on"),
+}
 OVERTAKEN = noted(
     "Somebody wrote to this course since this page was loaded. Look at it, and record the outcome again if it is still missing."
 )
