@@ -13,7 +13,7 @@ from ipt_workflow.gate.claims import CLAIMS, Refutation
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.protocols.statements import statements
 from ipt_workflow.service.protocols.proofs import Proofs
-from ipt_workflow.web.admin.wording import CODES, PLACES, group_text, place_text, value_text
+from ipt_workflow.web.admin.words import CODES, PLACES, group_text, place_text, value_text
 
 ALL = "/admin/protocols"
 CONFIG = Path(__file__).parents[3] / "config"
@@ -177,6 +177,21 @@ def test_nothing_is_moved_without_a_choice(browse):
         await page.press("Move the chosen courses")
         assert (page.status, page.errors) == (422, ["Choose at least one course."])
         assert page.value(page.control("Why they are moved")) == REASON
+
+    browse(test)
+
+
+def test_what_no_page_sends_is_refused_and_moves_nothing(browse):
+    async def test(site):
+        await courses(site, 1)
+        page = await site.visitor("supervisor-1", "supervisor")
+        await page.open(f"{ALL}/ipt/2/move/3")
+        token = page.main.all("input", name="_csrf_token")[0]["value"]
+        for fields in ([("courses", "\x00" * 36)], [("courses", "no course")], [("start", "\x00")], [("reason", "\x00")]):
+            await page._go("POST", f"{ALL}/ipt/2/move/3", [("_csrf_token", token), *fields])
+            assert page.status == 422
+        await page.open(f"{ALL}/ipt/2/move/3")
+        assert page.table(0)[1:] == [["Everything carries over", "1", ""]]
 
     browse(test)
 
