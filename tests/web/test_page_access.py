@@ -75,6 +75,30 @@ ROWS = {
     ("POST", "/audit/verifications"): "403 403 403 303 303 403",
     ("GET", "/audit/verifications/{run_id}"): "303 403 403 404 404 403",
     ("GET", "/audit/courses/{course_id}/{seq}"): "303 403 404 200 200 404",
+    ("GET", "/groups"): "303 200 200 200 200 403",
+    ("GET", "/groups/new"): "303 200 200 200 403 403",
+    ("POST", "/groups/new"): "403 422 422 422 403 403",
+    ("GET", "/groups/{group_id}"): "303 404 404 404 404 404",
+    ("GET", "/groups/{group_id}/join"): "303 404 404 404 403 403",
+    ("POST", "/groups/{group_id}/join"): "403 404 404 404 403 403",
+    ("GET", "/groups/{group_id}/members/{course_id}/leave"): "303 404 404 404 403 403",
+    ("POST", "/groups/{group_id}/members/{course_id}/leave"): "403 404 404 404 404 404",
+    ("GET", "/groups/{group_id}/record"): "303 404 404 403 403 403",
+    ("POST", "/groups/{group_id}/record"): "403 404 404 404 404 404",
+    ("GET", "/groups/{group_id}/sessions/{session_id}/sign"): "303 404 404 403 403 403",
+    ("POST", "/groups/{group_id}/sessions/{session_id}/sign"): "403 404 404 404 404 404",
+    ("GET", "/supervision"): "303 403 403 200 403 403",
+    ("GET", "/supervision/agenda"): "303 200 200 200 200 403",
+    ("GET", "/supervision/agreements"): "303 200 200 200 200 403",
+    ("GET", "/supervision/agreements/{proposal_id}"): "303 404 404 404 404 404",
+    ("POST", "/supervision/agreements/{proposal_id}/agree"): "403 404 404 404 404 404",
+    ("POST", "/supervision/agreements/{proposal_id}/decline"): "403 404 404 404 404 404",
+    ("POST", "/supervision/agreements/{proposal_id}/return"): "403 404 404 404 404 404",
+    ("GET", "/supervision/emergencies"): "303 200 200 200 200 403",
+    ("POST", "/supervision/emergencies/{access_id}/review"): "403 404 404 404 404 404",
+    ("GET", "/supervision/records"): "303 200 200 200 200 403",
+    ("GET", "/supervision/records/new"): "303 200 200 200 403 403",
+    ("POST", "/supervision/records/new"): "403 422 422 422 403 403",
 }
 ADMIN = "303 403 403 403 403 {}"
 ADMIN_POST = "403 403 403 403 403 {}"
@@ -117,7 +141,7 @@ ROWS |= {
     ("GET", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "303 403 403 422 422 422",  # both versions are the same
     ("POST", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "403 403 403 422 403 403",
 }
-NONE_SUCH = ("person", "source", "subscription", "delivery", "token", "system", "cover")
+NONE_SUCH = ("group", "proposal", "access", "person", "source", "subscription", "delivery", "token", "system", "cover")
 GIVEN = {
     **{f"{each}_id": "none" for each in NONE_SUCH},
     "protocol_id": "ipt",

@@ -11,8 +11,8 @@ def test_pages_work_by_keyboard_alone_without_scripts(walk):
         await page.keyboard.press("Enter")
         await page.keyboard.press("Tab")
         assert await page.locator(":focus").inner_text() == "Act as therapist"
-        await page.keyboard.press("Enter")
-        await page.wait_for_load_state()
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
         await page.goto("/me")
         assert "as therapist" in await page.locator("main").inner_text()
 
