@@ -94,7 +94,7 @@ def sheet(scale: Scale, measure: MeasureView | None, pairs: Pairs, faults: Seque
     read = _answers(instrument, pairs)
     return ScaleSheet(
         id=instrument.id,
-        title=instrument.title,
+        title=gettext(instrument.title),
         introduction=gettext(INTRODUCTIONS[instrument.id]) if instrument.id in INTRODUCTIONS else "",
         questions=tuple(_question(instrument, number, pairs, errors) for number in _numbers(instrument)),
         choices=_choices(instrument),

@@ -105,7 +105,7 @@ async def _shown(
         action=f"/courses/{view.id}/{NAME}",
         cancel=f"/courses/{view.id}",
         back=_("Back to the course"),
-        scales=[Choice(each.instrument.id, each.instrument.title) for each in scales],
+        scales=[Choice(each.instrument.id, gettext(each.instrument.title)) for each in scales],
         filled=filled,
         frame=frame,
         not_obtained=bool(form.pairs.get(NOT_OBTAINED)),

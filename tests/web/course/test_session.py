@@ -382,3 +382,17 @@ def test_pictures_of_the_note_are_kept(browse, picture):
         picture(visitor, "session-note-errors", "dark")
 
     browse(test)
+
+
+def test_the_note_speaks_the_readers_language(browse):
+    async def test(pages):
+        course = await in_first_phase(pages)
+        visitor = await pages.visitor(language="de")
+        await visitor.open(f"/courses/{course}/session")
+        assert visitor.heading == "Sitzungsnotiz"
+        visitor.choose("0 – Überhaupt nicht", QUESTIONS[0]).choose("Nicht erschienen")
+        await visitor.press("Unterschreiben")
+        assert visitor.status == 422
+        assert visitor.errors[0].startswith("Gesundheitsfragebogen für Patienten (PHQ-9), Frage 2")
+
+    browse(test)
