@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from ipt_workflow.access import policy
 from ipt_workflow.access.principal import Principal
@@ -14,8 +16,9 @@ from ipt_workflow.protocols.statements import Difference, differences
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.protocols.migration import BATCH, MigrationResult, Mover, PlannedMove
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.values.types import Text
+from ipt_workflow.values.types import Text, whole
 
+CourseId = Annotated[str, Meta(pattern=whole("[0-9a-f-]{36}"))]
 NO_VERSION = "There is no such protocol, or no such version of it."
 SAME = "names the version that the courses have; choose another"
 NOT_IN_FORCE = "names a version whose file is gone, so no course can move to it"
@@ -43,7 +46,7 @@ class MovePlan(msgspec.Struct, frozen=True, kw_only=True):
 class MoveOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The courses to move, and why. The reason is recorded in every one of them."""
 
-    courses: tuple[str, ...]
+    courses: Annotated[tuple[CourseId, ...], Meta(min_length=1)]
     reason: Text
 
 
@@ -86,6 +89,7 @@ class ProtocolVersions:
 
         Raises NotFound or CommandInvalid. Who may read no course is told the numbers alone.
         """
+        await self.clinic.require(principal, "try a protocol")
         mover = self._mover(protocol_id, before, after)
         planned = await mover.page(principal, start)
         kinds, because = Counter[str](), Counter[tuple[str, str]]()
@@ -110,8 +114,6 @@ class ProtocolVersions:
         """
         await self.require_mover(principal)
         mover = self._mover(protocol_id, before, after)
-        if not order.courses:
-            raise CommandInvalid([Fault("courses", "must name a course")])
         if len(order.courses) > BATCH:
             raise CommandInvalid([Fault("courses", f"must name at most {BATCH} courses")])
         seen = await self._seen(principal, order.courses)

@@ -1,5 +1,6 @@
 """The pages about protocols: their picture, their numbers with the sources, what differs, what is proved, and moving courses."""
 
+import re
 from typing import Any
 
 from litestar import Response, get, post
@@ -8,7 +9,6 @@ from markupsafe import Markup
 
 from ipt_workflow.access import policy
 from ipt_workflow.api.services import services_of
-from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.gate import CLAIMS
 from ipt_workflow.protocols.definition import COMPLETED, ENDED_EARLY, NEW, NOT_SUITABLE, PAUSED, REFERRED, Protocol
 from ipt_workflow.protocols.statements import Statement, statements
@@ -17,11 +17,12 @@ from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.admin.diagram import protocol_diagram, ways
 from ipt_workflow.web.admin.submission import pairs_of, principal_of
 from ipt_workflow.web.admin.wording import BECAME, CONFIDENCE, DIFFERENCES, KINDS, group_text, place_text, value_text
-from ipt_workflow.web.forms import Pairs, deed_label
-from ipt_workflow.web.language import _, n_, noted
+from ipt_workflow.web.forms import Pairs, deed_label, read
+from ipt_workflow.web.language import _, n_, noted, reader
 from ipt_workflow.web.pages import PageRequest, page
 
 ALL = "/admin/protocols"
+COURSE = re.compile("[0-9a-f-]{36}")
 NAMES = {
     NEW: noted("Nothing yet"),
     REFERRED: noted("Referred"),
@@ -135,6 +136,7 @@ async def _plan(
     """The page of a plan. `typed` is what was sent, if something is wrong with it."""
     principal, known, sent = principal_of(request), services_of(request).protocol_versions, typed or {}
     start = next(iter(sent.get("start", ())), request.query_params.get("after", ""))
+    start = start if COURSE.fullmatch(start) else ""
     plan = await known.plan(principal, protocol_id, before, after, start)
     old = await known.one(principal, protocol_id, before)
     clean = [each.course for each in plan.moves if each.move.kind == "carries_over"]
@@ -159,16 +161,12 @@ async def move(request: PageRequest, protocol_id: FromPath[str], before: FromPat
     """Moves the chosen courses. The page says what became of each."""
     principal, typed = principal_of(request), await pairs_of(request)
     await services_of(request).protocol_versions.require_mover(principal)
-    reason = next(iter(typed.get("reason", ())), "").strip()
-    try:
-        order = shaped(MoveOrder, {"courses": typed.get("courses", []), "reason": reason})
-        results = await services_of(request).protocol_versions.move(principal, protocol_id, before, after, order)
-    except CommandInvalid as invalid:
-        faults = [(FAULTS[each.where], each.where) for each in invalid.faults if each.where in FAULTS]
-        if not faults:
-            raise
-        shown = [(_(text), f"f-{where}") for text, where in faults]
-        return await _plan(request, protocol_id, before, after, 422, typed, shown)
+    found = read(MoveOrder, {name: typed.get(name, ()) for name in FAULTS}, reader().zone)
+    if found.faults:
+        names = [name for name in FAULTS if any(fault.name == name for fault in found.faults)]
+        return await _plan(request, protocol_id, before, after, 422, typed, [(_(FAULTS[name]), f"f-{name}") for name in names])
+    order = shaped(MoveOrder, found.data)
+    results = await services_of(request).protocol_versions.move(principal, protocol_id, before, after, order)
     versions: dict[str, Any] = {"protocol_id": protocol_id, "before": before, "after": after}
     return page(request, "admin/moved.html", results=results, became=BECAME, **versions)
 

@@ -13,6 +13,7 @@ from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.protocols.versions import MoveOrder, ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.audit import AuditFilters, Position
+from ipt_workflow.values.faults import shaped
 
 ADMIN = Principal(person="admin-1", role="admin")
 REASON = "The clinic takes up the new version."
@@ -117,10 +118,12 @@ def test_chosen_courses_are_moved_once(two):
 
 
 def test_an_order_names_courses_and_not_too_many(two):
-    async def work(_clinic, versions, _ids):
-        for courses in ((), tuple(map(str, range(101)))):
+    async def work(_clinic, versions, ids):
+        for courses in ((), ("no course",), ("\x00" * 36,)):
             with pytest.raises(CommandInvalid):
-                await versions.move(SUPERVISOR, "ipt", 2, 3, MoveOrder(courses=courses, reason=REASON))
+                shaped(MoveOrder, {"courses": courses, "reason": REASON})
+        with pytest.raises(CommandInvalid, match="at most 100"):
+            await versions.move(SUPERVISOR, "ipt", 2, 3, MoveOrder(courses=(ids[0],) * 101, reason=REASON))
         with pytest.raises(CommandInvalid, match="choose another"):
             await versions.plan(SUPERVISOR, "ipt", 2, 2)
 

@@ -181,6 +181,21 @@ def test_nothing_is_moved_without_a_choice(browse):
     browse(test)
 
 
+def test_what_no_page_sends_is_refused_and_moves_nothing(browse):
+    async def test(site):
+        await courses(site, 1)
+        page = await site.visitor("supervisor-1", "supervisor")
+        await page.open(f"{ALL}/ipt/2/move/3")
+        token = page.main.all("input", name="_csrf_token")[0]["value"]
+        for fields in ([("courses", "\x00" * 36)], [("courses", "no course")], [("start", "\x00")], [("reason", "\x00")]):
+            await page._go("POST", f"{ALL}/ipt/2/move/3", [("_csrf_token", token), *fields])
+            assert page.status == 422
+        await page.open(f"{ALL}/ipt/2/move/3")
+        assert page.table(0)[1:] == [["Everything carries over", "1", ""]]
+
+    browse(test)
+
+
 def test_an_administrator_sees_numbers_and_no_course(browse):
     async def test(site):
         ids = await courses(site)
