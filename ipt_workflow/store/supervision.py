@@ -1,7 +1,7 @@
 """Courses as supervision looks at them, and the entries that record it. Plain statements: they fetch and decide nothing."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from ipt_workflow.access.relations import Viewer
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import relations
-from ipt_workflow.store.courses import COLUMNS, WITH_DATA, WITH_PEOPLE, Filters, StoredCourse, caseload, one_of, stored_course
-from ipt_workflow.store.schema.tables import course, entry, entry_data
+from ipt_workflow.store import relations, roles
+from ipt_workflow.store.courses import COLUMNS, WITH_DATA, WITH_PEOPLE, StoredCourse, one_of, stored_course
+from ipt_workflow.store.schema.tables import course, entry, entry_data, person
 
 RECORDING = "record_supervision"
 WORDS = (RECORDING, "amend", "move_entries")  # the triggers whose entries say what was agreed
@@ -41,10 +41,34 @@ def open_courses_of(connection: sa.Connection, organisation: str, therapists: Se
 
 
 def flagged(
-    connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime, kinds: Sequence[str], limit: int
+    connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime, since: Mapping[str, dt.datetime], limit: int
 ) -> dict[str, list[StoredCourse]]:
-    """The first courses that need attention of each of these kinds, as far as the viewer may see them at this moment."""
-    return {kind: caseload(connection, organisation, Filters(viewer=who, attention=kind), "", limit, now) for kind in kinds}
+    """The courses that have needed attention of each kind since its moment at least, the longest first, as far as the viewer may see them.
+
+    Each kind is read by its own index, up to the limit: so it does not matter how many courses there are.
+    """
+    condition = relations.sight(connection, organisation, who, now).condition
+    visible = [course.c.organisation == organisation, *([] if condition is None else [condition])]
+    ids: dict[str, list[str]] = {}
+    for kind, moment in since.items():
+        due = course.c[f"{kind}_from"]
+        select = sa.select(course.c.id).where(*visible, due <= moment).order_by(due, course.c.id)
+        ids[kind] = list(connection.execute(select.limit(limit)).scalars())
+    every = one_of(course.c.id, "flagged", sorted({each for found in ids.values() for each in found}))[connection.dialect.name]
+    statement = sa.select(*COLUMNS).select_from(WITH_PEOPLE).where(*visible, every)
+    known = {row.id: stored_course(*row) for row in connection.execute(statement)}
+    return {kind: [known[each] for each in found if each in known] for kind, found in ids.items()}
+
+
+def of_leavers(connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime, limit: int) -> list[StoredCourse]:
+    """Open courses whose therapist is known and may give therapy no longer, as far as the viewer may see them. People are few."""
+    condition = relations.sight(connection, organisation, who, now).condition
+    visible = [course.c.organisation == organisation, *([] if condition is None else [condition])]
+    left = sa.select(person.c.id).where(person.c.organisation == organisation, ~roles.acts_as("therapist"))
+    named = list(connection.execute(left).scalars())
+    by_them = one_of(course.c.therapist, "leavers", named)[connection.dialect.name]
+    statement = sa.select(*COLUMNS).select_from(WITH_PEOPLE).where(*visible, by_them, course.c.state.not_in(ENDED))
+    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
 
 
 def records(

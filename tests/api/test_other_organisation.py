@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from api.test_access import NOBODY, NOTE, REFERRAL, TABLE, URL, Row, prepared, token
+from api.test_access import NOBODY, NOTE, REFERRAL, SUPERVISION, TABLE, URL, Row, prepared, token
 from support import group_walk
 from support.ehr_sender import Ehr
 from support.http_client import OPERATOR, ROLES, START, Api
@@ -141,6 +141,7 @@ LISTS = {  # every list with a cursor: the role that reads it, and what it is fi
     "/v1/emergency-access": ("supervisor", "emergency"),
     "/v1/unmasking": ("supervisor", "unmasking"),
     "/v1/sessions-to-attest": ("supervisor", "left unsigned"),
+    "/v1/supervision": ("supervisor", "supervision"),
 }
 
 
@@ -165,6 +166,10 @@ async def fill(api: Api, needs: str) -> None:
         for number in range(3):
             await api.walk((await api.open(f"EHR-{number}"))["id"], "record_consent", "start", "record_session")
         assert (await api.post("/v1/people/therapist-1/leave", role="admin")).status_code == 200
+    elif needs == "supervision":
+        for number in range(3):
+            discussed = {**SUPERVISION, "courses": [{"course": (await api.open(f"EHR-{number}"))["id"]}]}
+            assert (await api.post("/v1/supervision", discussed, "supervisor")).status_code == 201
     elif needs == "message":
         north = await Ehr.register(api, "north")
         for number in range(3):

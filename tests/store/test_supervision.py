@@ -71,3 +71,20 @@ def test_open_courses_are_those_of_the_therapists_who_are_named(stored, server):
     settings, ids = stored
     assert [each.course.id for each in on(settings, supervision.open_courses_of, ["therapist-1", "therapist-2"], 10)] == ids
     assert on(settings, supervision.open_courses_of, ["therapist-2"], 10) == []
+
+
+def test_what_needs_attention_is_found_by_its_kind_the_longest_first(stored, server):
+    settings, ids = stored
+    who, now = Viewer("supervisor-1", "supervisor"), dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
+    found = on(settings, supervision.flagged, who, now, {"overdue": now, "deviation": now}, 10)
+    assert {kind: [each.course.id for each in courses] for kind, courses in found.items()} == {"overdue": ids, "deviation": []}
+    assert len(on(settings, supervision.flagged, who, now, {"overdue": now}, 1)["overdue"]) == 1
+    before = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    assert on(settings, supervision.flagged, who, now, {"overdue": before}, 10) == {"overdue": []}
+    assert on(settings, supervision.flagged, Viewer("therapist-9", "therapist"), now, {"overdue": now}, 10) == {"overdue": []}
+
+
+def test_nobody_who_is_here_is_a_leaver(stored, server):
+    settings, _ = stored
+    who, now = Viewer("supervisor-1", "supervisor"), dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
+    assert on(settings, supervision.of_leavers, who, now, 10) == []

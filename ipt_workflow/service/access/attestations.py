@@ -43,14 +43,14 @@ class Attestations:
             filters = Filters(viewer=self.clinic.viewer(principal), attention="unsigned")
             found = await self.clinic.read(stored_courses.caseload, filters, after, BATCH, self.clinic.clock.now())
             seen = (await self.clinic.all_seen(principal, found)).values()
-            items += await self._of([each for each in seen if not each.is_glimpse])
+            items += await self.of([each for each in seen if not each.is_glimpse])
             if len(found) < BATCH or len(items) >= limit:
                 break
             after = found[-1].course.id
         await self.clinic.log(principal, "read", "sessions to attest", [each.course for each in items[:limit]])
         return items[:limit]
 
-    async def _of(self, found: list[StoredCourse]) -> list[CourseToAttest]:
+    async def of(self, found: list[StoredCourse]) -> list[CourseToAttest]:
         """Those of the courses that have sessions whose therapist can sign them no longer."""
         givers = {session.given_by for each in found for session in each.course.unsigned if session.given_by}
         known = await self.clinic.read(stored_people.members, givers)

@@ -53,7 +53,7 @@ class StuckCourses(msgspec.Struct, frozen=True, kw_only=True):
 class SupervisorsDay(msgspec.Struct, frozen=True, kw_only=True):
     """A supervisor's day. Of each list no more than LISTED_MAX are shown. `courses` are those that the lists name; `names` people's, by id.
 
-    `leavers` are open courses without a therapist who is here, and `to_attest` the sessions that these can sign no longer.
+    `leavers` are open courses without a therapist who is here. `to_attest` are, of the late signatures, those that nobody can give any more.
     """
 
     proposals: tuple[ProposalView, ...]
@@ -85,15 +85,17 @@ class SupervisorsDesk:
         """What asks for a supervisor, among the courses that they may see."""
         await self.clinic.require(principal, "read a supervisor's day")
         who, now = self.clinic.viewer(principal), self.clinic.clock.now()
-        flagged, proposals, emergencies, covers, to_attest, agenda = await asyncio.gather(
-            self.clinic.read(stored.flagged, who, now, ("deviation", *STUCK, "unsigned", "unassigned"), LISTED_MAX),
+        since = {**dict.fromkeys(("deviation", *STUCK, "unassigned"), now), "unsigned": now - LATE_AFTER}
+        flagged, left, proposals, emergencies, covers, agenda = await asyncio.gather(
+            self.clinic.read(stored.flagged, who, now, since, LISTED_MAX),
+            self.clinic.read(stored.of_leavers, who, now, LISTED_MAX),
             self.proposals.page(principal, "waiting", "", LISTED_MAX),
             self.emergencies.page(principal, False, "", LISTED_MAX),
             self.covers.page(principal, "", LISTED_MAX),
-            self.attestations.page(principal, "", LISTED_MAX),
             self.agenda.view(principal, AGENDA_MAX),
         )
-        named = [*(each.course for each in proposals), *(each.course for each in to_attest)]
+        flagged["unassigned"] = [*flagged["unassigned"], *left][:LISTED_MAX]
+        named = [each.course for each in proposals]
         known = {each.course.id: each for courses in flagged.values() for each in courses}
         others = await self.registry.seen(principal, sorted({*named} - known.keys()))
         seen = await self.clinic.all_seen(principal, [*known.values(), *others])
@@ -101,6 +103,7 @@ class SupervisorsDesk:
         lines = await self.registry.lines(principal, [*seen.values()])
         await self.clinic.log(principal, "read", "supervisor's day", [*seen.values()])
         late = _late(by_kind["unsigned"], now)
+        to_attest = await self.attestations.of([each for each in by_kind["unsigned"] if not each.is_glimpse])
         people = [*(each.therapist for each in lines.values()), *(each.proposed_by for each in proposals)]
         people += [*(each.person for each in emergencies), *(each.given_by for each in late)]
         people += [name for each in covers for name in (each.therapist, each.colleague)]
