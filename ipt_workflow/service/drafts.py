@@ -21,7 +21,7 @@ from ipt_workflow.store.drafts import DraftPlace, StoredDraft
 
 MINE_MAX = 50
 NO_FORM = "There is no such form of a course."
-_FORM = re.compile(r"[a-z0-9_]{1,40}(/[a-z0-9_]{1,39})?")
+_FORM = re.compile(r"(?=.{1,80}\Z)[a-z0-9_]+(/[a-z0-9_-]+){0,2}")
 Pairs = tuple[tuple[str, str], ...]
 
 

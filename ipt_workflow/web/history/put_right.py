@@ -18,12 +18,13 @@ from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, KeyReused, StaleVersion, TransitionRefused
 from ipt_workflow.service.corrections import CorrectableStep, CorrectionPreview
 from ipt_workflow.service.deeds import DeedView
+from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views.steps import StepVersion
 from ipt_workflow.values.merge_patch import difference, merge_patch
 from ipt_workflow.web.course import choices, sent
 from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.frames import CommandFrame
-from ipt_workflow.web.course.sent import ADD, PROPOSE, SentForm, ShownForm, sent_form, write_of
+from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
 from ipt_workflow.web.course.ways import Doer
 from ipt_workflow.web.forms import (
     Choice,
@@ -110,8 +111,17 @@ class PutRightForm(msgspec.Struct, frozen=True, kw_only=True):
 @get("/courses/{course_id:str}/history/{seq:int}/put-right", include_in_schema=False)
 async def put_right(request: PageRequest, course_id: FromPath[str], seq: FromPath[int]) -> Response[bytes]:
     """The form, as the step is."""
+    draft = await services_of(request).drafts.find(principal_of(request), course_id, _draft(seq))
+    if draft:
+        kept = sent.kept(draft)
+        return _shown(request, await _form(request, course_id, seq, kept.one(LATEST)), kept.shown(), draft=draft)
     form = await _form(request, course_id, seq)
     return _shown(request, form, ShownForm(pairs=form.first_pairs, key=sent.new_key()))
+
+
+def _draft(seq: int) -> str:
+    """The name of what is kept of the form where a session ended: its address below that of the course."""
+    return f"history/{seq}/put-right"
 
 
 @post(
@@ -123,6 +133,9 @@ async def put_right(request: PageRequest, course_id: FromPath[str], seq: FromPat
 async def correct(request: PageRequest, course_id: FromPath[str], seq: FromPath[int]) -> Response[Any]:
     """Shows what the correction would change, or makes it."""
     posted = await sent_form(request)
+    if posted.one(DISCARD):
+        await services_of(request).drafts.drop(principal_of(request), course_id, _draft(seq))
+        return redirect(request, f"/courses/{course_id}/history/{seq}/put-right")
     form = await _form(request, course_id, seq, posted.one(LATEST))
     if posted.one(ADD):
         return _shown(request, form, posted.shown())
@@ -161,6 +174,7 @@ async def _answered(request: PageRequest, form: PutRightForm, posted: SentForm, 
         shown = posted.shown(used=True, key=sent.new_key())
     else:
         if preview is None:
+            await services.drafts.drop(principal, course, _draft(form.found.step.seq))
             return redirect(request, f"/courses/{course}/history/{form.found.step.seq}")
         shown = posted.shown(refusals=(*preview.refusals, *preview.warnings))
     return _shown(request, form, shown, preview, command)
@@ -275,6 +289,7 @@ def _shown(
     shown: ShownForm,
     preview: CorrectionPreview | None = None,
     command: Command | None = None,
+    draft: DraftView | None = None,
 ) -> Response[bytes]:
     own, frame = _own_fields(form, shown), _frame_fields(form, shown)
     course, history = form.view.course, form.found.history
@@ -293,7 +308,7 @@ def _shown(
         own=own,
         frame=frame,
         ways=form.ways,
-        draft=None,
+        draft=draft,
         latest=form.latest,
         errors=errors((*own, *frame.values()), shown.faults, gettext),
         action=f"{here}/put-right",

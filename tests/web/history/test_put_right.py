@@ -188,3 +188,22 @@ def test_every_step_has_a_form_that_says_what_can_be_done(scored, seq):
         assert ("It was about another client" in offered) is (seq == 4)
 
     scored(test)
+
+
+def test_what_was_typed_outlives_the_session_of_who_typed_it(scored, clock):
+    async def test(site, therapist, course):
+        await form(therapist, course)
+        therapist.choose("It happened, but not so", QUESTION).fill("Total", "15").fill(WRONG, "Added up wrong")
+        clock.advance(dt.timedelta(minutes=16))
+        await therapist.press("Show what would change")
+        assert "/sign-in" in therapist.path
+        again = await site.visitor("therapist-1", "therapist")
+        await form(again, course)
+        assert (again.control("Total")["value"], again.value(again.control(WRONG))) == ("15", "Added up wrong")
+        await again.press("Show what would change")
+        await again.press("Put it right")
+        assert (await score(site, course))["total"] == 15
+        await form(again, course)
+        assert "This is your draft" not in again.text
+
+    scored(test)
