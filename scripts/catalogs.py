@@ -16,6 +16,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
+from ipt_workflow.runtime.documents import toml_table
 from ipt_workflow.web import answers, inbox, language, refusals
 from ipt_workflow.web.admin import wording
 from ipt_workflow.web.audit import words as audit_words
@@ -33,18 +34,26 @@ KEYWORDS = {
 }
 METHODS = [("**/*.py", "python"), ("**/templates/**.html", babel_extract)]
 OPTIONS = {"**/templates/**.html": {"trimmed": "true", "trim_blocks": "true", "silent": "false"}}
-# texts that stand in files of data
-LISTED = (
-    wording.every_text,
-    answers.every_text,
-    audit_words.every_text,
-    inbox.every_text,
-    labels.every_text,
-    refusals.every_text,
-)
 TRANSLATED = [each for each in language.LANGUAGES if each != "en"]
 SIDE = re.compile(r"^(<{7}|\|{7}|={7}|>{7})")
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}")
+
+
+def configured() -> Iterator[str]:
+    """What the shipped protocols and scales are called, and the bands of the scales."""
+    for path in sorted((WEB.parents[1] / "config").glob("*/*.toml")):
+        document = toml_table(path)
+        yield document["title"]
+        yield from (band["label"] for band in document.get("bands", ()))
+
+
+# Texts that stand in files of data.
+LISTED = (
+    *(answers.every_text, refusals.every_text),
+    *(labels.every_text, configured),
+    *(inbox.every_text,),
+    *(audit_words.every_text, wording.every_text),
+)
 
 
 def path_of(tongue: str) -> Path:

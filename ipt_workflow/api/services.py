@@ -40,6 +40,7 @@ from ipt_workflow.service.day import TherapistDay
 from ipt_workflow.service.deeds import Deeds
 from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.groups.groups import Groups
+from ipt_workflow.service.groups.register import GroupRegisters
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
 from ipt_workflow.service.histories import Histories
@@ -107,6 +108,7 @@ class Services:
         self.messages = Messages(clinic)
         self.rest_hooks = RestHooks(self.notices)
         self.groups = Groups(clinic)
+        self.group_registers = GroupRegisters(clinic)
         self.group_sessions = GroupSessions(clinic)
         self.group_signatures = GroupSignatures(clinic)
         self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))

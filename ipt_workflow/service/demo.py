@@ -20,6 +20,7 @@ from ipt_workflow.service.access import sign_in_links
 from ipt_workflow.service.access.tokens import NewToken, Tokens
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
+from ipt_workflow.service.demo_day import make_day
 from ipt_workflow.service.groups.groups import Groups
 from ipt_workflow.service.groups.sessions import GroupSessions
 from ipt_workflow.service.groups.signatures import GroupSignatures
@@ -197,6 +198,9 @@ async def make(clinic: Clinic, progress: Callable[[], None] = lambda: None, *, t
             await _course(rehearsal, clock, clinic.clock.now(), number, plan)
             progress()
         await _group(rehearsal, clock, clinic.clock.now(), len(each_course), progress)
+        therapist = Principal(person=SUBJECTS["therapist"], role="therapist", via="cli")
+        supervisor = Principal(person=SUBJECTS["supervisor"], role="supervisor", via="cli")
+        await make_day(rehearsal, clock, clinic.clock.now(), therapist, supervisor)
         counts = await clinic.read(stored_courses.courses_by_state)
         courses, states = sum(count for *_, count in counts), len({state for _, state, _ in counts})
     operator = Principal(person="demo", role="admin", via="cli")

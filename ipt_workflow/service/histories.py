@@ -18,6 +18,7 @@ from ipt_workflow.store import people as stored_people
 from ipt_workflow.store.courses import StoredCourse
 
 NOT_OPENED = "The course had not been opened then. Choose a later time."
+NAMING = ("therapist", "supervisor")  # fields of a step that name somebody of the staff
 NO_STEP = "The course has no such step."
 
 
@@ -92,6 +93,7 @@ class Histories:
         people = {course.therapist, course.supervisor}
         for entry in (version.entry for each in steps for version in each.versions):
             people |= {entry.actor.person, entry.cosigned_by, entry.on_behalf_of}
+            people |= {each for each in (entry.data.get(name) for name in NAMING) if isinstance(each, str)}
         named = sorted(each for each in people if each)
         return HistoryView(
             course=self.clinic.course_view(course, context, known[-1].hash, stored.client_ref),

@@ -1,1 +1,1 @@
-"""Pages for people: signing in, choosing a role, and the sessions that are open."""
+"""Pages for people, made on the server and complete without scripts. They show and send what the verbs of `service` allow, and decide nothing."""

@@ -25,6 +25,7 @@ from ipt_workflow.web.admin import handlers as admin
 from ipt_workflow.web.audit import clients, entries, exports, rules, search, verifications
 from ipt_workflow.web.course import deeds, opening, overview, papers, score, session
 from ipt_workflow.web.forgery import OwnPages, token_check
+from ipt_workflow.web.groups import handlers as groups
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
 from ipt_workflow.web.supervision import handlers as supervision
@@ -38,7 +39,7 @@ SIGNED_IN = (
     *(opening, deeds, score, session, overview, papers),
     *(timeline, put_right),
     *(search, clients, rules, exports, verifications, entries),
-    *(supervision,),
+    *(supervision, groups),
     *(admin,),
 )
 OPEN = (sign_in, local_sign_in, launch, patterns)  # with OPEN_HANDLERS, which answer everybody

@@ -7,11 +7,12 @@ import pytest
 from support import databases, service_walk
 from support.http_client import OPERATOR
 
-from ipt_workflow.service import demo
+from ipt_workflow.service import demo, demo_day
 from ipt_workflow.service.access.credentials import Credentials
 from ipt_workflow.service.access.people import People
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.clinics import Clinics
+from ipt_workflow.service.day import TherapistDay
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store.courses import Filters
 from ipt_workflow.store.schema import tables
@@ -69,6 +70,21 @@ def test_there_are_courses_of_nine_forms_and_one_group_among_them(made):
     assert rows(made, "SELECT count(DISTINCT group_session) FROM entry WHERE group_session IS NOT NULL") == [
         (len(demo.GROUP_WEEKS),)
     ]
+
+
+def test_the_therapist_has_a_day_of_every_kind(made):
+    async def test(clinic):
+        return await TherapistDay(clinic).of(service_walk.THERAPIST)
+
+    day = service_walk.with_clinic(made["settings"], test)
+    assert [each.overdue for each in day.appointments] == [True, *[False] * len(demo_day.HOURS)]
+    assert {day.courses[each.course].score.direction for each in day.appointments} >= {"better", "worse"}
+    assert sum(line.label is not None for line in day.courses.values()) >= len(demo_day.LABELS)
+    assert [each.status for each in day.proposals] == ["declined"]
+    assert [(each.person, each.review) for each in day.emergencies] == [("therapist-3", None)]
+    assert day.unsigned
+    assert day.risks
+    assert day.blocked
 
 
 def test_several_therapists_have_courses(made):

@@ -44,6 +44,27 @@ def test_what_is_sent_after_the_session_has_ended_is_there_after_signing_in(brow
     browse(test)
 
 
+def test_every_form_about_a_course_is_kept_so(browse):
+    async def test(pages):
+        course, visitor = await writing(pages)
+        await visitor.open(f"/courses/{course}/do/pause")
+        visitor.fill("Why is there a break?", "Her mother is ill.")
+        pages.clinic.clock.advance(IDLE)
+        await visitor.press("Begin the break")
+        await sign_in(pages, visitor)
+        assert visitor.path == f"/courses/{course}/do/pause"
+        assert "This is your draft of" in visitor.text
+        assert visitor.value(visitor.control("Why is there a break?")) == "Her mother is ill."
+        day = (pages.clinic.clock.now() + dt.timedelta(days=14)).strftime("%Y-%m-%d")
+        visitor.fill("Planned return", day)
+        await visitor.press("Begin the break")
+        assert visitor.path == f"/courses/{course}"
+        await visitor.open(f"/courses/{course}/do/note")
+        assert "draft" not in visitor.text
+
+    browse(test)
+
+
 def test_nobody_else_who_signs_in_there_sees_it(browse):
     async def test(pages):
         course, visitor = await writing(pages)

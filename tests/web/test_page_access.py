@@ -6,6 +6,8 @@ administrator. A GET that sends elsewhere is 303. A POST carries its token again
 
 import pytest
 
+from ipt_workflow.service.access.sessions import SignInSessions
+from ipt_workflow.store import people
 from ipt_workflow.web.app import routers
 
 COLUMNS = ("nobody", "therapist", "foreign", "supervisor", "auditor", "admin")
@@ -20,6 +22,7 @@ ROLES = {"foreign": "therapist"}
 ALL = "303 200 200 200 200 200"
 DONE = "403 303 303 303 303 303"
 COURSE = "303 200 404 200 200 404"  # a page of one course: who may not see it is not told that it exists
+WRITTEN = "303 200 404 403 403 404"  # where a therapist records
 AUDIT = "303 403 403 200 200 403"
 ROWS = {
     ("GET", "/"): ALL,
@@ -51,6 +54,12 @@ ROWS = {
     ("GET", "/courses/new"): "303 200 200 200 403 200",
     ("POST", "/courses/new"): "403 422 422 422 403 422",
     ("GET", "/courses/{course_id}/paper/{kind}"): COURSE,
+    ("GET", "/courses/{course_id}/session"): WRITTEN,
+    ("POST", "/courses/{course_id}/session"): "403 422 404 403 403 404",  # nothing is filled in
+    ("GET", "/courses/{course_id}/session/{number}"): "303 404 404 403 403 404",  # the course has no session
+    ("POST", "/courses/{course_id}/session/{number}"): "403 404 404 403 403 404",
+    ("GET", "/courses/{course_id}/do/record_measure"): WRITTEN,
+    ("POST", "/courses/{course_id}/do/record_measure"): "403 422 404 403 403 404",
     ("GET", "/courses/{course_id}/history"): COURSE,
     ("GET", "/courses/{course_id}/history/{seq}"): COURSE,
     ("GET", "/courses/{course_id}/history/{seq}/put-right"): "303 200 404 200 403 404",
@@ -120,6 +129,7 @@ GIVEN = {
     "trigger": "note",
     "notice_id": "none",
     "kind": "summary",
+    "number": "1",
     "run_id": "none",
     "seq": "1",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
@@ -147,5 +157,50 @@ def test_a_page_answers_whom_it_should(browse, method, path):
             answer = await (site.get(address, cookie) if method == "GET" else site.post(address, cookie))
             statuses.append(str(answer.status_code))
         assert " ".join(statuses) == ROWS[method, path]
+
+    browse(test)
+
+
+PAGES = [path for method, path in ROWS if method == "GET"]
+REF = "EHR-7741"  # which no page has by chance
+
+
+async def address_of(site, path):
+    """A page's address, of the course of a client whose name is REF."""
+    course = await (await site.api()).open(REF)
+    client = await site.clinic.clients.get(REF)
+    return path.format(**GIVEN, course_id=course["id"], client_id=client.id)
+
+
+@pytest.mark.matrix(4)
+@pytest.mark.parametrize("path", PAGES)
+def test_a_title_names_no_client_and_a_stranger_reads_of_none(browse, path):
+    async def test(site):
+        address = await address_of(site, path)
+        for column, person in PEOPLE.items():
+            page = await site.visitor(person, ROLES.get(column, column))
+            await page.open(address)
+            assert REF not in page.title, column
+            assert page.answer.headers["cache-control"] == "no-store"
+            if column in {"foreign", "admin"}:
+                assert REF not in page.answer.text, column
+
+    browse(test)
+
+
+@pytest.mark.matrix(4)
+@pytest.mark.parametrize("path", PAGES)
+def test_another_organisation_reads_of_no_client(browse, clock, path):
+    async def test(site):
+        address = await address_of(site, path)
+        operator = {"Authorization": f"Bearer {await site.token('operator', 'ops')}"}
+        await site.client.post("/v1/organisations", json={"id": "south", "title": "South"}, headers=operator)
+        south = await site.credentials.clinics.of("south")
+        for role in ("therapist", "supervisor", "auditor", "admin"):
+            await south.write(people.make_known, role, role, clock.now())
+            session = await SignInSessions(south).begin(role, (role,), "link", authenticated_at=clock.now())
+            answer = await site.get(address, session.secret.cookie)
+            assert answer.status_code in ({403, 404} if "{course_id}" in path else {200, 303, 403, 404}), role
+            assert REF not in answer.text, role
 
     browse(test)

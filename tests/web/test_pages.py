@@ -1,13 +1,18 @@
 """The frame of every page: its styles, its parts, where one can go from it."""
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from support import page_client
 
 from ipt_workflow.web.pages import asset
 
+ROOT = Path(__file__).parents[2]
 SIGN_IN = "/o/default/sign-in"
 PLACES = {
     "therapist": ["My day", "Courses", "Groups", "Inbox"],
@@ -44,6 +49,21 @@ def test_a_style_sheet_names_nothing_elsewhere_and_no_restricted_font(name):
     text = asset(name).content.decode()
     text = text.replace('[href^="http://"]', "").replace('[href^="https://"]', "")
     assert not re.findall(r"url\(|@import|@font-face|GDS Transport|https?:|expression\(", text)
+
+
+@pytest.mark.rest
+def test_the_style_sheet_is_the_one_that_make_css_builds(tmp_path):
+    modules = ROOT / "tests" / "web" / "node" / "node_modules"
+    if not (modules / "sass").is_dir():
+        missing = "sass is not installed: make provider"
+        (pytest.fail if os.environ.get("IPT_TEST_COMPLETE") else pytest.skip)(missing)
+    recipe = re.search(r"^css:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    options = re.findall(r"--(?!load-path)[a-z-]+(?:=\w+)?", recipe)
+    built, source = tmp_path / "govuk.css", ROOT / "ipt_workflow" / "web" / "styles" / "govuk.scss"
+    command = [modules / ".bin" / "sass", *options, f"--load-path={modules / 'govuk-frontend' / 'dist'}", source, built]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, check=True, env={**os.environ, "PATH": path})
+    assert built.read_bytes() == asset("govuk.css").content
 
 
 def test_a_first_visit_takes_less_than_60_kilobytes(browse):
@@ -83,6 +103,7 @@ def test_one_without_a_role_chooses_one_and_is_asked_nothing_else(browse):
         assert (page.heading, page.tree.all("nav")) == ("Choose a role", [])
         await page.press("Act as supervisor")
         assert places(page) == PLACES["supervisor"]
+        await page.open("/me")
         assert "You are signed in as pat, as supervisor." in page.text
 
     browse(test)

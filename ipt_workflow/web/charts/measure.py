@@ -8,7 +8,7 @@ import msgspec
 from ipt_workflow.protocols.instruments import Change, Instrument
 from ipt_workflow.service.views import MeasureView, ReadingView, ScoreView
 from ipt_workflow.web.charts.svg import WIDTH, Axis, Row, SvgChart, box, dot, drawing, line, path, text
-from ipt_workflow.web.language import _, day, n_, number, short_day
+from ipt_workflow.web.language import _, day, gettext, n_, number, short_day
 
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 300, 40, 130, 30, 34
 APART = 80  # the least distance of two labels under the axis
@@ -72,7 +72,7 @@ def _bands(frame: _Frame) -> Iterator[str]:
     for index, band in enumerate(scale.bands):
         top, bottom = frame.up.place(min(scale.total_max, band.max + 0.5)), frame.up.place(max(scale.total_min, band.min - 0.5))
         yield box("band" if index % 2 == 0 else "band band--other", LEFT, top, right - LEFT, bottom - top)
-        yield text(right + 6, (top + bottom) / 2 + 4, _(band.label))
+        yield text(right + 6, (top + bottom) / 2 + 4, gettext(band.label))
     for total in sorted({scale.total_min, *(band.min for band in scale.bands), scale.total_max}):
         yield text(LEFT - 6, frame.up.place(total) + 4, str(total), "end")
     yield line("axis", LEFT, frame.up.place(scale.total_min), right, frame.up.place(scale.total_min))
@@ -174,7 +174,7 @@ def change_in_words(scale: Instrument, change: Change) -> str:
 def _total(reading: ReadingView) -> str:
     if reading.band is None:
         return number(reading.total)
-    return _("%(total)s (%(band)s)", total=number(reading.total), band=_(reading.band))
+    return _("%(total)s (%(band)s)", total=number(reading.total), band=gettext(reading.band))
 
 
 def _row(score: ScoreView, baseline: ReadingView | None, phases: Sequence[Mark], ended_at: dt.datetime | None) -> Row:
@@ -186,7 +186,7 @@ def _row(score: ScoreView, baseline: ReadingView | None, phases: Sequence[Mark],
     since = ""
     if baseline is not None and score.seq != baseline.seq and score.at >= baseline.at:
         since = signed(score.total - baseline.total)
-    return day(score.at), phase, number(score.total), _(score.band) if score.band else "", since
+    return day(score.at), phase, number(score.total), gettext(score.band) if score.band else "", since
 
 
 def signed(points: float) -> str:

@@ -16,8 +16,8 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.triggers import Command, Trigger
-from ipt_workflow.errors import CommandInvalid, KeyReused, Refusal, StaleVersion, TransitionRefused
-from ipt_workflow.service.deeds import DeedView
+from ipt_workflow.errors import CommandInvalid, KeyReused, NotFound, Refusal, StaleVersion, TransitionRefused
+from ipt_workflow.service.deeds import NO_DEED, DeedView
 from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.web import language
@@ -90,42 +90,46 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
 @post("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
 async def do(request: PageRequest, course_id: FromPath[str], trigger: FromPath[str]) -> Response[Any]:
     """Fires the trigger with what was typed."""
+    if triggers.row_of(trigger) is None or trigger in triggers.OPENINGS | ELSEWHERE:
+        raise NotFound(NO_DEED)
     form = SentForm(prepared(trigger, (await sent_form(request)).pairs))
-    view = await services_of(request).deeds.one(principal_of(request), course_id, trigger)
     if form.one(DISCARD):
         await services_of(request).drafts.drop(principal_of(request), course_id, _draft(trigger))
         return redirect(request, f"/courses/{course_id}/do/{trigger}")
-    if form.one(ADD):
-        return _shown(request, trigger, view, form.shown())
     found = _read(trigger, form)
-    if isinstance(found, tuple):
-        return _shown(request, trigger, view, form.shown(faults=found))
-    return await _written(request, view, found, form)
+    if form.one(ADD):
+        shown = form.shown()
+    elif isinstance(found, tuple):
+        shown = form.shown(faults=found)
+    else:
+        refused = await _written(request, course_id, found, form)
+        if refused is None:
+            return redirect(request, f"/courses/{course_id}")
+        shown = refused
+    return _shown(request, trigger, await services_of(request).deeds.one(principal_of(request), course_id, trigger), shown)
 
 
-async def _written(request: PageRequest, view: DeedView, command: Command, form: SentForm) -> Response[Any]:
+async def _written(request: PageRequest, course_id: str, command: Command, form: SentForm) -> ShownForm | None:
+    """Writes the command, or proposes it. Returns the form as it is shown again, or None."""
     services, principal = services_of(request), principal_of(request)
     write = write_of(request, principal, form, command)
     try:
         if form.one(PROPOSE):
-            await services.proposals.propose(principal, view.course.id, write)
+            await services.proposals.propose(principal, course_id, write)
         else:
-            await services.courses.fire(principal, view.course.id, write)
+            await services.courses.fire(principal, course_id, write)
     except CommandInvalid as invalid:
-        shown = form.shown(faults=field_faults(invalid.faults, form.pairs))
+        return form.shown(faults=field_faults(invalid.faults, form.pairs))
     except TransitionRefused as refused:
-        shown = form.shown(refusals=refused.refusals)
-        await services.drafts.save(principal, view.course.id, _draft(command.trigger), form.to_keep())  # a way out leads away
+        await services.drafts.save(principal, course_id, _draft(command.trigger), form.to_keep())  # a way out leads away
+        return form.shown(refusals=refused.refusals)
     except StaleVersion:
-        since = await services.deeds.since(principal, view.course.id, form.version or 0)
-        shown = form.shown(overtaken=True, since=since, key=sent.new_key())
-        view = await services.deeds.one(principal, view.course.id, command.trigger)
+        since = await services.deeds.since(principal, course_id, form.version or 0)
+        return form.shown(overtaken=True, since=since, key=sent.new_key())
     except KeyReused:
-        shown = form.shown(used=True, key=sent.new_key())
-    else:
-        await services.drafts.drop(principal, view.course.id, _draft(command.trigger))
-        return redirect(request, f"/courses/{view.course.id}")
-    return _shown(request, command.trigger, view, shown)
+        return form.shown(used=True, key=sent.new_key())
+    await services.drafts.drop(principal, course_id, _draft(command.trigger))
+    return None
 
 
 def _read(trigger: str, form: SentForm) -> Command | tuple[FieldFault, ...]:

@@ -61,7 +61,7 @@ def problem_areas(course: CourseDetails) -> Iterator[str]:
         return
     for area in (focus.primary, focus.secondary, *focus.further):
         if area == "role_dispute" and focus.stage:
-            yield _("%(area)s (%(stage)s)", area=word("area", area), stage=word("dispute_stage", focus.stage).lower())
+            yield _("%(area)s (%(stage)s)", area=word("area", area), stage=word("dispute_stage", focus.stage))
         elif area:
             yield word("area", area)
 
@@ -81,7 +81,7 @@ def _sick_role(course: CourseDetails) -> Iterator[str]:
     role = course.sick_role
     yield word("sick_role_status", role.status)
     if role.response:
-        yield _("The client: %(response)s", response=word("sick_role_response", role.response).lower())
+        yield _("The client: %(response)s", response=word("sick_role_response", role.response))
     for each in course.exemptions:
         if not each.over:
             yield _("%(duty)s until %(day)s", duty=each.obligation or _("A duty"), day=day(each.until))

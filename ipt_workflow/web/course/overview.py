@@ -19,7 +19,7 @@ from ipt_workflow.web.charts import Mark, PhasePart, StripLimits, SvgChart
 from ipt_workflow.web.course import steps
 from ipt_workflow.web.course.glance import glances, word
 from ipt_workflow.web.course.progress import standing
-from ipt_workflow.web.course.ways import Doer, WayOut, need_text
+from ipt_workflow.web.course.ways import Doer, WayOut
 from ipt_workflow.web.forms import deed_label
 from ipt_workflow.web.language import _, day, gettext, moment, n_, noted
 from ipt_workflow.web.navigation import role_name
@@ -110,7 +110,7 @@ def warning(course: CourseDetails) -> str:
     if course.risk.open_since:
         return _("Risk was seen on %(day)s and has not been reviewed.", day=day(course.risk.open_since))
     if course.risk.level in CASES_OF_EMERGENCY:
-        return _("The risk is %(level)s.", level=word("risk", course.risk.level).lower())
+        return _("Risk: %(level)s.", level=word("risk", course.risk.level))
     return ""
 
 
@@ -130,7 +130,7 @@ def _next_step(view: Overview) -> dict[str, Any] | None:
 
 
 def _demand(doer: Doer, demand: Demand) -> DemandLine:
-    title, refusal = need_text(demand.rule), demand.refusal
+    title, refusal = gettext(steps.DEMANDS[demand.rule]), demand.refusal
     if refusal is None:
         return DemandLine(title=title, status="met")
     return DemandLine(

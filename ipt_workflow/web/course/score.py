@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command
+from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.session_notes import Scale
 from ipt_workflow.service.views import CourseView
 from ipt_workflow.web.course import sent, unwritten
@@ -23,6 +24,7 @@ from ipt_workflow.web.language import _, gettext, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
 TRIGGER = "record_measure"
+NAME = f"do/{TRIGGER}"
 SCALE, SHOWN, DO, SHOW, SCORES = "scale", "_scale", "_do", "show", "scores"
 NOT_OBTAINED = "not_obtained"
 
@@ -32,7 +34,9 @@ async def new_score(request: PageRequest, course_id: FromPath[str]) -> Response[
     """The sheet of the scale that the course uses."""
     view, scales = await services_of(request).session_notes.scales(principal_of(request), course_id)
     pairs = {SCALE: [scales[0].instrument.id], **first_pairs(CommandFrame, {}, reader().zone)}
-    return await _shown(request, view, scales, ShownForm(pairs=pairs, key=sent.new_key()))
+    draft = await services_of(request).drafts.find(principal_of(request), course_id, NAME)
+    form = sent.kept(draft).shown() if draft else ShownForm(pairs=pairs, key=sent.new_key())
+    return await _shown(request, view, scales, form, draft)
 
 
 @post(
@@ -45,6 +49,9 @@ async def record_score(request: PageRequest, course_id: FromPath[str]) -> Respon
     """Records the score, shows another scale, or works out the total."""
     form = await sent_form(request)
     view, scales = await services_of(request).session_notes.scales(principal_of(request), course_id)
+    if form.one(sent.DISCARD):
+        await services_of(request).drafts.drop(principal_of(request), course_id, NAME)
+        return redirect(request, f"/courses/{course_id}/{NAME}")
     if form.one(DO) in {SHOW, SCORES}:
         return await _shown(request, view, scales, form.shown())
     scale = _chosen(scales, form.one(SHOWN))
@@ -54,6 +61,7 @@ async def record_score(request: PageRequest, course_id: FromPath[str]) -> Respon
     answer = await unwritten.write(request, course_id, form, [FormCommand(command, prefix(scale.instrument))])
     if answer is not None:
         return await _shown(request, view, scales, answer)
+    await services_of(request).drafts.drop(principal_of(request), course_id, NAME)
     risk = shows_risk(scale.instrument, form.pairs)
     return redirect(request, f"/courses/{course_id}/do/review_risk" if risk else f"/courses/{course_id}")
 
@@ -77,7 +85,9 @@ def _read(scale: Scale, form: SentForm) -> tuple[Command | None, list[FieldFault
     return Command(TRIGGER, data, beside.occurred_at, beside.reason), []
 
 
-async def _shown(request: PageRequest, view: CourseView, scales: tuple[Scale, ...], form: ShownForm) -> Response[bytes]:
+async def _shown(
+    request: PageRequest, view: CourseView, scales: tuple[Scale, ...], form: ShownForm, draft: DraftView | None = None
+) -> Response[bytes]:
     chosen = next(iter(form.pairs.get(SCALE, ())), "") if not (form.faults or form.refusals) else _sheet_of(form)
     scale = _chosen(scales, chosen)
     filled = sheet(scale, view.measures.get(scale.instrument.key), form.pairs, form.faults)
@@ -90,8 +100,9 @@ async def _shown(request: PageRequest, view: CourseView, scales: tuple[Scale, ..
         "course/score.html",
         form.status,
         course=view,
+        draft=draft,
         label={"title": gettext(deed_label(TRIGGER).title), "button": gettext(deed_label(TRIGGER).button), "intro": ""},
-        action=f"/courses/{view.id}/do/{TRIGGER}",
+        action=f"/courses/{view.id}/{NAME}",
         cancel=f"/courses/{view.id}",
         back=_("Back to the course"),
         scales=[Choice(each.instrument.id, each.instrument.title) for each in scales],

@@ -25,7 +25,7 @@ from ipt_workflow.web.forms.labels import codes_of
 from ipt_workflow.web.language import _, gettext, noted, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
-DO, DRAFT, SCORES, DISCARD = "_do", "draft", "scores", "discard"
+DO, DRAFT, SCORES = "_do", "draft", "scores"
 REVIEWED = "risk_reviewed"
 ATTENDANCES = ("5", "6", "3", LATE, "2", "7", "4")  # the usual ones first
 LATE_TEXT, NO_AREA = noted("Late cancellation"), noted("Not on a problem area")
@@ -38,10 +38,10 @@ async def new_note(request: PageRequest, course_id: FromPath[str]) -> Response[b
     return await _opened(request, course_id, None)
 
 
-@get("/courses/{course_id:str}/session/{seq:str}", include_in_schema=False)
-async def note(request: PageRequest, course_id: FromPath[str], seq: FromPath[str]) -> Response[bytes]:
+@get("/courses/{course_id:str}/session/{number:str}", include_in_schema=False)
+async def note(request: PageRequest, course_id: FromPath[str], number: FromPath[str]) -> Response[bytes]:
     """The note of a session that is recorded and not signed."""
-    return await _opened(request, course_id, _number(seq))
+    return await _opened(request, course_id, _number(number))
 
 
 @post("/courses/{course_id:str}/session", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
@@ -50,16 +50,18 @@ async def write_new_note(request: PageRequest, course_id: FromPath[str]) -> Resp
     return await _sent(request, course_id, None)
 
 
-@post("/courses/{course_id:str}/session/{seq:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)
-async def write_note(request: PageRequest, course_id: FromPath[str], seq: FromPath[str]) -> Response[Any]:
+@post(
+    "/courses/{course_id:str}/session/{number:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX
+)
+async def write_note(request: PageRequest, course_id: FromPath[str], number: FromPath[str]) -> Response[Any]:
     """The same of a session that is recorded."""
-    return await _sent(request, course_id, _number(seq))
+    return await _sent(request, course_id, _number(number))
 
 
-def _number(seq: str) -> int:
-    if not seq.isdecimal() or len(seq) > 9:
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise NotFound(NO_SESSION)
-    return int(seq)
+    return int(text)
 
 
 def _name(seq: int | None) -> str:
@@ -85,7 +87,7 @@ async def _sent(request: PageRequest, course_id: str, seq: int | None) -> Respon
     if wanted == DRAFT:
         await _keep(request, course_id, seq, form)
         return redirect(request, here)
-    if wanted == DISCARD:
+    if form.one(sent.DISCARD):
         await services.drafts.drop(principal, course_id, _name(seq))
         return redirect(request, here)
     if wanted == SCORES:

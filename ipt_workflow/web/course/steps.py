@@ -1,4 +1,4 @@
-"""What can be done on a course, in groups as therapists look for it."""
+"""What can be done on a course, in groups as therapists look for it; and what the way to the next phase asks for, in a few words."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -33,6 +33,49 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     noted("Another therapist, client or form of IPT"): (*("relink_client", "transfer", "change_protocol", "migrate_protocol"),),
 }
+# What each rule at the end of a phase asks for.
+DEMANDS: Mapping[str, str] = {
+    "phase_sessions_met": noted("Enough sessions in this phase"),
+    "final_held": noted("All sessions of the last phase"),
+    "final_attended": noted("The client was at all sessions of the last phase"),
+    "final_remaining": noted("The sessions left are those of the last phase"),
+    "middle_sessions_recommended": noted("As many sessions as recommended"),
+    "contracted_weeks_served": noted("The agreed weeks are over"),
+    "no_acute_risk": noted("No acute risk"),
+    "consent_not_withdrawn": noted("Consent to treatment stands"),
+    "no_unsigned_session": noted("Every session signed"),
+    "no_open_deviation": noted("Sessions beyond the limit acknowledged"),
+    "evaluation_recorded": noted("Diagnostic evaluation"),
+    "history_complete": noted("Psychiatric history"),
+    "inventory_complete": noted("Interpersonal inventory"),
+    "timeline_recorded": noted("Timeline of events and symptoms"),
+    "formulation_complete": noted("Formulation"),
+    "formulation_accepted": noted("The client agrees with the formulation"),
+    "contract_agreed": noted("Contract"),
+    "sick_role_resolved": noted("Sick role given or left out"),
+    "sick_role_relinquished": noted("Sick role given up"),
+    "focus_selected": noted("Problem area"),
+    "focus_worked": noted("A signed session on the problem area"),
+    "baseline_measured": noted("First score of the symptoms"),
+    "baseline_of_every_aim": noted("First scores of functioning and support"),
+    "end_measured": noted("Last score of the symptoms"),
+    "end_of_every_aim": noted("Last scores of functioning and support"),
+    "outcome_fits_measures": noted("The outcome fits the scores"),
+    "ending_announced": noted("The ending raised with the client"),
+    "gains_recorded": noted("What the client has gained"),
+    "independence_recorded": noted("What the client now does alone"),
+    "recurrence_planned": noted("Plan for a recurrence"),
+    "continuation_decided": noted("What follows this therapy"),
+    "alternative_offered": noted("Something else offered where it did not help"),
+    "pre_group_met": noted("Individual talk before the group"),
+    "engagement_met": noted("Engagement session"),
+    "parent_involved": noted("A parent or guardian took part"),
+    "prescriber_reviewed": noted("Medication reviewed by the prescriber"),
+    "rhythm_tracked": noted("Weeks of the social rhythm"),
+    "rhythm_target_set": noted("Times that the client aims for"),
+    "review_held": noted("Review in time"),
+    "step_up_referred": noted("Referred to more intensive care where needed"),
+}
 ELSEWHERE = ("amend", "move_entries")  # what is put right, is put right in the history
 
 
@@ -57,6 +100,8 @@ def href(course_id: str, trigger: str) -> str:
     """The address, below the root, of the page on which something is done."""
     if trigger == "record_session":
         return f"/courses/{course_id}/session"
+    if trigger in ELSEWHERE:
+        return f"/courses/{course_id}/history"
     return f"/courses/{course_id}/do/{trigger}"
 
 

@@ -30,6 +30,7 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     hint: str = ""
     required: bool = False
+    optional: bool = False  # neither required nor filled in by the form itself
     rare: bool = False
     values: tuple[str, ...] = ()
     parts: dict[str, str] = {}  # what was typed as day, month and year
@@ -105,6 +106,7 @@ def _field(struct: type[msgspec.Struct], shape: FieldShape, context: FormContext
         label=said(label.label),
         hint=said(label.hint) if label.hint else "",
         required=shape.required,
+        optional=not shape.required and not shape.default,
         rare=label.rare,
         values=_typed(context.pairs, name, kind),
         options=tuple(known) if known else _options(struct, shape, said),

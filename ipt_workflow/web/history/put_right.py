@@ -39,7 +39,7 @@ from ipt_workflow.web.forms import (
 )
 from ipt_workflow.web.forms.posted import CHOOSE, FILL_IN
 from ipt_workflow.web.history.course_changes import course_change
-from ipt_workflow.web.history.words import changes, fields_of, step_line, who
+from ipt_workflow.web.history.words import changes, fields_of, scale_title, step_line, who
 from ipt_workflow.web.language import _, gettext, noted, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
@@ -228,16 +228,16 @@ def _own_fields(form: PutRightForm, shown: ShownForm) -> tuple[FormField, ...]:
     offered = choices.choices_of(form.trigger, form.view)
     if "session" in offered:
         offered = {**offered, "session": choices.sessions(form.view.course.sessions)}
-    known = {name: _with_present(options, form.data.get(name)) for name, options in offered.items()}
+    known = {name: _with_present(form, options, form.data.get(name)) for name, options in offered.items()}
     context = FormContext(pairs=shown.pairs, faults=shown.faults, choices=known, add=shown.add, translate=gettext)
     return describe(form.payload, context, STEP)
 
 
-def _with_present(options: Sequence[Choice], present: Any) -> Sequence[Choice]:
+def _with_present(form: PutRightForm, options: Sequence[Choice], present: Any) -> Sequence[Choice]:
     values = present if isinstance(present, list | tuple) else [present]
     known = {each.value for each in options}
-    more = [Choice(str(each), str(each)) for each in values if isinstance(each, str | int) and str(each) not in known]
-    return (*options, *more)
+    more = [str(each) for each in values if isinstance(each, str | int) and str(each) not in known]
+    return (*options, *(Choice(each, scale_title(form.view.protocol, each)) for each in more))
 
 
 def _frame_fields(form: PutRightForm, shown: ShownForm) -> dict[str, FormField]:
@@ -303,7 +303,7 @@ def _shown(
         agreed=doer.blocking(agreed) if not form.closed else [],
         previewed=_previewed(form, doer, preview, command) if preview and command else None,
         since=[{"what": gettext(deed_label(each.trigger).done), "who": who(history, each), "when": each.recorded_at,
-                "fields": fields_of(each.trigger, each.data)} for each in shown.since],
+                "fields": fields_of(history, each.trigger, each.data)} for each in shown.since],
         version=course.version if status in {200, 412} and not shown.refusals else shown.pairs.get(sent.VERSION, [str(course.version)])[0],
         **shown.context(),
     )  # fmt: skip
@@ -313,7 +313,7 @@ def _previewed(form: PutRightForm, doer: Doer, preview: CorrectionPreview, comma
     """What the correction would change, and what stands against it."""
     patch = command.data.get("data")
     after = merge_patch(dict(form.data), patch) if patch else form.data
-    own = list(changes(fields_of(form.trigger, form.data), fields_of(form.trigger, after)))
+    own = list(changes(fields_of(form.found.history, form.trigger, form.data), fields_of(form.found.history, form.trigger, after)))
     broken = [each for refusal in preview.refusals if refusal.breaks for each in refusal.breaks]
     return {
         "own": own,

@@ -1,18 +1,19 @@
 """A course's steps in words: what each says, what a correction changed in it, and where it stands."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from ipt_workflow.course import triggers
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service.histories import HistoryView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.service.views.steps import StepVersion, StepView
 from ipt_workflow.web import language
 from ipt_workflow.web.audit.words import rule_title
-from ipt_workflow.web.forms import Formats, SaidField, deed_label, said
+from ipt_workflow.web.forms import Formats, SaidField, deed_label, option_text, said
 from ipt_workflow.web.forms.shapes import shapes
 from ipt_workflow.web.language import _, gettext, noted
 from ipt_workflow.web.navigation import role_name
@@ -87,7 +88,7 @@ def step_line(history: HistoryView, step: StepView) -> StepLine:
         why_passed_over=(first.override or {}).get("reason", ""),
         status=_(STATUS[step.status]) if STATUS[step.status] else "",
         kept=_kept(first),
-        fields=fields_of(step.trigger, _data(step)),
+        fields=fields_of(history, step.trigger, _data(step)),
         corrections=tuple(
             _correction(history, step.trigger, before, after)
             for before, after in zip(step.versions, step.versions[1:], strict=False)
@@ -105,16 +106,37 @@ def who(history: HistoryView, entry: EntryView) -> str:
     return f"{history.name(entry.actor.person)}, {role_name(entry.actor.role)}"
 
 
-def fields_of(trigger: str, data: Mapping[str, Any]) -> tuple[SaidField, ...]:
-    """What was given with a step, field by field."""
+def fields_of(history: HistoryView, trigger: str, data: Mapping[str, Any]) -> tuple[SaidField, ...]:
+    """What was given with a step, field by field: scales by their titles, people by their names, sessions by their times."""
     row = triggers.row_of(trigger)
     if row is None:
         return ()
     truths = {shape.name for shape in shapes(row.payload) if shape.kind in TRUTHS}
-    shown = {
-        name: value for name, value in data.items() if value is not True or name in truths
-    }  # of an erased text: that it was given
-    return said(row.payload, shown, FORMATS, gettext)
+    shown = {name: value for name, value in data.items() if value is not True or name in truths}  # of erased text: it was given
+    named = {name: NAMED[name](history, value) if name in NAMED else value for name, value in shown.items()}
+    return said(row.payload, named, FORMATS, gettext)
+
+
+def scale_title(protocol: Protocol, instrument: str) -> str:
+    """The title of a scale by its key, `phq9@1`, or its name."""
+    known = {each.id: each.title for each in protocol.instruments.values()}
+    found = protocol.instruments.get(instrument)
+    return found.title if found else known.get(instrument, instrument)
+
+
+def _session(history: HistoryView, seq: int) -> str:
+    found = next((each for each in history.course.sessions if each.seq == seq), None)
+    if found is None:
+        return _("Step %(number)s", number=seq)
+    return _("%(when)s: %(what)s", when=language.moment(found.at), what=gettext(option_text("attendance", found.attendance)))
+
+
+NAMED: dict[str, Callable[[HistoryView, Any], str]] = {
+    "instrument": lambda history, value: scale_title(history.protocol, str(value)),
+    "session": _session,
+    "therapist": lambda history, value: history.name(str(value)),
+    "supervisor": lambda history, value: history.name(str(value)),
+}
 
 
 def changes(before: Iterable[SaidField], after: Iterable[SaidField]) -> tuple[SaidChange, ...]:
@@ -149,7 +171,11 @@ def _kept(entry: EntryView) -> str:
 
 def _correction(history: HistoryView, trigger: str, before: StepVersion, after: StepVersion) -> StepCorrection:
     entry = after.entry
-    found = list(changes(fields_of(trigger, before.data or {}), fields_of(trigger, after.data or {}))) if after.data else []
+    found = (
+        list(changes(fields_of(history, trigger, before.data or {}), fields_of(history, trigger, after.data or {})))
+        if after.data
+        else []
+    )
     if before.occurred_at and after.occurred_at and before.occurred_at != after.occurred_at:
         found.append(SaidChange(_("When it happened"), language.moment(before.occurred_at), language.moment(after.occurred_at)))
     return StepCorrection(

@@ -16,6 +16,7 @@ from ipt_workflow.web.pages import PageRequest, page, redirect
 
 PLACE = "/supervision/emergencies"
 LISTED_MAX = 100
+VERDICTS = ("justified", "not_justified")
 CODES = {
     "ETREAT": noted("Emergency treatment"),
     "safeguarding": noted("Safeguarding"),
@@ -40,9 +41,8 @@ async def review(request: PageRequest, access_id: FromPath[str]) -> Response[Any
     try:
         await services.emergencies.review(principal, access_id, lambda: shaped(NewReview, typed))
     except CommandInvalid:
-        return await _shown(
-            request, 422, access_id, _(LONG if typed.get("verdict") in {"justified", "not_justified"} else CHOOSE), typed
-        )
+        why = LONG if typed.get("verdict") in VERDICTS else CHOOSE
+        return await _shown(request, 422, access_id, _(why), typed)
     except EmergencyReviewed:
         return await _shown(request, 409, access_id, _(REVIEWED), typed)
     except Forbidden:

@@ -128,7 +128,9 @@ def _course(form: SentForm, course: str) -> dict[str, Any]:
 def _at_controls(form: SentForm, faults: Sequence[Fault]) -> list[Fault]:
     """The faults, those of single courses at their controls: `courses[0].actions` is `actions.` with the id of the course."""
     ticked = form.pairs.get(COURSE, [])
-    return [msgspec.structs.replace(each, where=OF_COURSE.sub(lambda found: _control(found, ticked), each.where)) for each in faults]
+    return [
+        msgspec.structs.replace(each, where=OF_COURSE.sub(lambda found: _control(found, ticked), each.where)) for each in faults
+    ]
 
 
 def _control(found: re.Match[str], ticked: Sequence[str]) -> str:

@@ -8,7 +8,11 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.store.schema import guards, tables
+
+AUDITOR = Principal(person="auditor-1", role="auditor")
 
 
 async def client_page(page, ref):
@@ -174,5 +178,82 @@ def test_no_page_of_the_audit_says_anything_of_a_client_in_its_address_or_title(
             assert "EHR-1" not in auditor.title + auditor.url
         await client_page(auditor, "EHR-1")
         assert "EHR-1" not in auditor.title + auditor.url
+
+    audited(test)
+
+
+PAGES = ("/audit/rules", "/audit/exports", "/audit/verifications", "/audit/courses/{course}/2", "/courses/{course}/history/2")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_asks_the_database_as_often_however_much_there_is(audited, statements, path):
+    async def test(site, auditor, course):
+        async def asked():
+            with statements() as sent:
+                await auditor.open(path.format(course=course))
+            assert auditor.status == 200
+            return len(sent)
+
+        log = site.clinic
+        await AuditLog(log).verify(AUDITOR, course)
+        few = await asked()
+        api = await site.api()
+        for number in range(4):
+            other = (await api.open(f"EHR-1{number}"))["id"]
+            assert (await api.fire(other, "start")).status_code == 409
+            await AuditLog(log).verify(AUDITOR, other)
+            await api.fire(course, "note", {"text": "More"})
+        assert await asked() <= few
+
+    audited(test)
+
+
+def test_who_saw_a_client_is_one_question_however_many_did(audited, statements):
+    async def test(site, auditor, course):
+        async def asked():
+            with statements() as sent:
+                await client_page(auditor, "EHR-1")
+            return len(sent)
+
+        few, api = await asked(), await site.api()
+        for role in ("supervisor", "auditor", "therapist"):
+            await api.get(f"/v1/courses/{course}/transitions", role)
+            await api.get(f"/v1/courses/{course}", role)
+        assert await asked() <= few
+
+    audited(test)
+
+
+def test_an_auditors_day_from_a_question_to_the_proof(audited, picture):
+    """Somebody asks who saw their record: the auditor finds who, looks at one access, checks all, and hands out the log."""
+
+    async def test(site, auditor, course):
+        await auditor.open("/")
+        picture(auditor, "audit")
+        await auditor.follow("Who saw a client, and why")
+        auditor.fill("Client", "EHR-1")
+        await auditor.press("Show")
+        picture(auditor, "audit-who-saw")
+        await auditor.follow("Audit")
+        auditor.fill("Client", "EHR-1").fill("What happened", "Recorded on a course")
+        await auditor.press("Search")
+        picture(auditor, "audit-search")
+        await auditor.follow("Consent recorded")
+        picture(auditor, "audit-step")
+        await auditor.follow("What the step says")
+        assert auditor.heading == "Consent recorded"
+        await auditor.open("/audit")
+        await auditor.follow("Check that the records are as they were written")
+        await auditor.press("Check everything now")
+        while "Running" in auditor.text:
+            await auditor.follow("Show how far it is now")
+        assert "All is as it was written" in auditor.text
+        await auditor.follow("All checks")
+        await auditor.follow("Audit")
+        await auditor.follow("Export the audit log")
+        site.clinic.clock.advance(dt.timedelta(minutes=1))
+        assert (await downloaded(auditor)).headers["content-disposition"] == 'attachment; filename="audit.csv"'
+        await auditor.open("/audit/exports")
+        assert auditor.table()[1][4] == "Whole"
 
     audited(test)

@@ -43,6 +43,17 @@ def test_what_the_form_of_ipt_does_not_have_is_no_page(browse, trigger: str):
     browse(test)
 
 
+@pytest.mark.parametrize("trigger", ["unheard_of", "refer", "begin_nothing", "amend", "move_entries"])
+def test_nothing_is_sent_to_a_page_that_there_is_not(browse, trigger: str):
+    async def test(site):
+        course = (await (await site.api()).open())["id"]
+        page = await (await site.visitor()).open(f"/courses/{course}/do/note")
+        page.main.one("form").attributes["action"] = f"/courses/{course}/do/{trigger}"
+        assert (await page.fill("Note", "x").press("Add the note")).status == 404
+
+    browse(test)
+
+
 def test_a_stranger_has_no_page_and_a_role_has_only_its_own(browse):
     async def test(site):
         course = (await (await site.api()).open())["id"]
@@ -63,7 +74,7 @@ def test_a_good_form_is_recorded_and_leads_back_to_the_course(browse):
         page = await (await site.visitor()).open(f"/courses/{course}/do/record_consent")
         page.choose("Treatment", "Consent to")
         await page.press("Record the consent")
-        assert page.path == f"/courses/{course}"
+        assert (page.path, page.status) == (f"/courses/{course}", 200)
         entry = (await api.get(f"/v1/courses/{course}/transitions/2")).json()
         assert (entry["trigger"], entry["data"], entry["actor"]) == (
             "record_consent",
@@ -90,7 +101,8 @@ def test_a_faulty_form_is_shown_again_with_every_fault_and_everything_that_was_t
             "Goals: Give at least one.",
         ]
         assert page.control("Number of sessions")["value"] == "a dozen"
-        assert page.control("What to do in a crisis").text == "Call the ward."
+        assert page.control("What to do in a crisis (optional)").text == "Call the ward."
+        assert page.control("Days from session to session")["value"] == "7"
         targets = [link["href"].removeprefix("#") for link in page.tree.one(class_="govuk-error-summary").all("a")]
         assert [page.tree.one(id=each)["name"] for each in targets] == ["sessions", "weeks", "goals"]
         axe(page)
@@ -318,16 +330,16 @@ def test_a_row_is_added_without_a_script_and_nothing_is_recorded(browse, axe):
         api = await site.api()
         course = (await api.open())["id"]
         await api.walk(course, "record_consent", "start")
-        page = await (await site.visitor()).open(f"/courses/{course}/do/record_inventory")
-        page.fill("Short name in this course", "mother").fill("Name", "Anna")
-        await page.press("Add a person")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/record_timeline")
+        page.fill("When", "spring").fill("What happened", "The move")
+        await page.press("Add an event")
         assert (page.status, page.errors) == (200, [])
-        page.fill("Short name in this course", "father", "Person 2").choose("Has died", "Person 2")
+        page.fill("When", "summer", "Event 2").fill("What happened", "The quarrel", "Event 2")
         axe(page)
-        await page.press("Record the inventory")
+        await page.press("Record the timeline")
         assert page.path == f"/courses/{course}"
         entry = (await api.get(f"/v1/courses/{course}/transitions/4")).json()
-        assert entry["data"]["people"] == [{"id": "mother", "name": "Anna"}, {"id": "father", "deceased": True}]
+        assert entry["data"]["events"] == [{"when": "spring", "event": "The move"}, {"when": "summer", "event": "The quarrel"}]
 
     browse(test)
 
@@ -372,5 +384,26 @@ def test_opening_a_form_is_recorded_as_a_read_of_the_course(browse):
         items = (await api.get("/v1/audit", "auditor")).json()["items"]
         found = [each for each in items if each["action"] == "before note"]
         assert [(each["kind"], each["actor"]["person"], each["courses"]) for each in found] == [("read", "therapist-1", [course])]
+
+    browse(test)
+
+
+@pytest.mark.rest
+def test_pictures(browse, picture):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start", "record_evaluation", "record_inventory")
+        page = await site.visitor()
+        for trigger in ("select_focus", "agree_contract", "assign_sick_role", "begin_middle"):
+            await page.open(f"/courses/{course}/do/{trigger}")
+            picture(page, f"form-{trigger}")
+        await page.open(f"/courses/{course}/do/agree_contract")
+        await page.press("Agree the contract")
+        picture(page, "form-faulty")
+        await page.open(f"/courses/{course}/do/begin_middle")
+        await page.press("Begin the middle phase")
+        picture(page, "form-refused")
+        picture(page, "form-refused-narrow", "narrow")
 
     browse(test)

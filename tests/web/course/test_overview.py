@@ -4,9 +4,11 @@ import datetime as dt
 from html import escape
 
 import pytest
-from support.course_walk import FUNCTIONING, SYMPTOMS
+from support.course_walk import FUNCTIONING, ROOT, SYMPTOMS
 
 from ipt_workflow.course import triggers
+from ipt_workflow.course.rules import ARTEFACTS, KNOWN_RULES, PHASE_RULES, bound_to
+from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.web.course import steps
 
 INITIAL = ("record_consent", "start", "record_session", "sign_session", "record_evaluation", "record_history", "assign_sick_role")
@@ -204,6 +206,19 @@ def test_words_that_somebody_typed_are_text(browse):
     browse(test)
 
 
+def test_the_page_is_german_for_who_reads_german(browse):
+    async def test(site):
+        course = await opened(site, *INITIAL, *WORKED)
+        await scored(site, course, [2] * 9, [1] * 9)
+        page = await site.visitor(language="de")
+        await page.open(f"/courses/{course}")
+        assert page.main.one("h2", id="where").text == "Anfangsphase: Sitzung 2 von 12, Woche 3 von 12"
+        assert "9 Punkte besser, eine zuverlässige Besserung (6 oder mehr)" in page.text
+        assert "Blatt für die Klientin oder den Klienten" in page.links()
+
+    browse(test)
+
+
 def test_it_asks_the_database_a_bounded_number_of_questions(browse, statements):
     async def test(site):
         first = await opened(site, *INITIAL)
@@ -249,3 +264,12 @@ def test_every_trigger_stands_in_one_group():
     listed = [name for names in steps.GROUPS.values() for name in names]
     known = [row.name for row in triggers.TABLE if row.name not in {*triggers.OPENINGS, *steps.ELSEWHERE}]
     assert sorted(listed) == sorted(known)
+
+
+def test_every_rule_at_the_end_of_a_phase_has_words():
+    catalogue = load_catalogue(ROOT / "config" / "protocols", ROOT / "config" / "instruments", KNOWN_RULES)
+    asked = {*(rule for rules in ARTEFACTS.values() for rule in rules), *PHASE_RULES}
+    for protocol in catalogue.protocols.values():
+        gates = (name for name in triggers.names(protocol) if triggers.leaves_phase(name))
+        asked |= {bound.rule.name for gate in gates for bound in bound_to(protocol, gate)}
+    assert asked <= set(steps.DEMANDS)

@@ -33,7 +33,7 @@ class Therapist:
             for label, value in filled.items():
                 page.fill(label, value)
             await page.press(button)
-            assert page.path == self.course, f"{trigger}: {page.status} {page.errors} {page.text}"
+            assert (page.path, page.status) == (self.course, 200), f"{trigger}: {page.status} {page.errors} {page.text}"
 
     async def session(self) -> None:
         self.clock.advance(WEEK)

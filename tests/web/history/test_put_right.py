@@ -17,7 +17,7 @@ async def score(site, course):
     return (await api.get(f"/v1/courses/{course}")).json()["measures"].get("phq9@1", {}).get("last")
 
 
-def test_what_a_correction_would_change_is_shown_before_it_is_made(scored, axe):
+def test_what_a_correction_would_change_is_shown_before_it_is_made(scored, axe, picture):
     async def test(site, therapist, course):
         await form(therapist, course)
         assert therapist.heading == "Put right"
@@ -29,6 +29,7 @@ def test_what_a_correction_would_change_is_shown_before_it_is_made(scored, axe):
         for said in ("Nothing is recorded yet.", "12, now 15", "Nobody else has to agree."):
             assert said in therapist.text
         axe(therapist)
+        picture(therapist, "put-right")
         await therapist.press("Put it right")
         assert therapist.path == f"/courses/{course}/history/4"
         assert "12, now 15" in therapist.text

@@ -30,7 +30,7 @@ def test_every_step_is_told_once_the_last_that_happened_first(scored, axe):
     scored(test)
 
 
-def test_a_correction_stands_at_the_place_of_what_it_corrects_with_what_it_changed(scored, axe):
+def test_a_correction_stands_at_the_place_of_what_it_corrects_with_what_it_changed(scored, axe, picture):
     async def test(site, therapist, course):
         await corrected(site, course)
         await therapist.open(f"/courses/{course}/history")
@@ -41,6 +41,7 @@ def test_a_correction_stands_at_the_place_of_what_it_corrects_with_what_it_chang
         assert "Reason: Added up wrong" in first
         assert "12, now 15" in first
         axe(therapist)
+        picture(therapist, "history")
 
     scored(test)
 

@@ -215,7 +215,7 @@ def test_a_meeting_is_recorded_from_the_agenda(browse, axe, picture):
         await page.press("Record supervision of these")
         axe(page)
         picture(page, "meeting")
-        page.fill("Minutes of the whole meeting", "50")
+        page.fill("Minutes", "50")
         page.fill("What was discussed", "The dispute is stuck.", "EHR-1")
         page.fill("What was agreed to do", "Bring the tape.\nRate it together.", "EHR-1")
         await page.press("Record the meeting")
@@ -241,10 +241,14 @@ def test_everything_that_is_wrong_with_a_meeting_is_said_at_once_and_what_was_ty
         page.fill("What was discussed", "Kept words.", "EHR-1")
         await page.press("Record the meeting")
         assert page.status == 422
-        assert page.errors == ["Who brought the course: Give at least one.", "Minutes of the whole meeting: Fill this in.", "Tick the courses that were discussed."]
+        assert page.errors == [
+            "Supervisees: Give at least one.",
+            "Minutes: Fill this in.",
+            "Tick the courses that were discussed.",
+        ]
         axe(page)
         assert page.value(page.control("What was discussed", "EHR-1")) == "Kept words."
-        page.fill("Minutes of the whole meeting", "50").choose("therapist-1", "Who brought the course")
+        page.fill("Minutes", "50").choose("therapist-1", "Supervisees")
         page.choose("Discussed", "EHR-1").fill("What was discussed", "x" * 4001, "EHR-1")
         await page.press("Record the meeting")
         assert page.status == 422
@@ -258,7 +262,7 @@ def test_a_form_that_is_sent_twice_is_recorded_once(browse):
     async def test(site):
         api, _ = await prepared(site)
         page = await (await supervisor(site)).open("/supervision/records/new")
-        page.fill("Minutes of the whole meeting", "50").choose("therapist-1", "Who brought the course").choose("Discussed", "EHR-1")
+        page.fill("Minutes", "50").choose("therapist-1", "Supervisees").choose("Discussed", "EHR-1")
         tree, values = page.tree, page._values
         await page.press("Record the meeting")
         page.tree, page._values, page.url = tree, values, "https://ipt.example/supervision/records/new"
@@ -272,7 +276,7 @@ def test_a_therapist_records_their_own_supervision(browse):
     async def test(site):
         api, _ = await prepared(site)
         page = await (await site.visitor()).open("/supervision/records/new")
-        page.fill("Minutes of the whole meeting", "45").choose("Discussed", "EHR-1")
+        page.fill("Minutes", "45").choose("Discussed", "EHR-1")
         await page.press("Record the meeting")
         (item,) = (await api.get("/v1/supervision")).json()["items"]
         assert (item["supervisor"], item["supervisees"]) == ("supervisor-1", ["therapist-1"])
@@ -290,7 +294,7 @@ def test_earlier_records_are_a_page_away(browse):
         page = await (await supervisor(site)).open("/supervision/records")
         assert "10 minutes" not in page.text
         await page.follow("Earlier records")
-        assert "Live, during the session, 10 minutes" in page.text
+        assert "Live, watching the session, 10 minutes" in page.text
 
     browse(test)
 
