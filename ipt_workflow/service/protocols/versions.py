@@ -89,6 +89,7 @@ class ProtocolVersions:
 
         Raises NotFound or CommandInvalid. Who may read no course is told the numbers alone.
         """
+        await self.clinic.require(principal, "try a protocol")
         mover = self._mover(protocol_id, before, after)
         planned = await mover.page(principal, start)
         kinds, because = Counter[str](), Counter[tuple[str, str]]()
