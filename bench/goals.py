@@ -89,6 +89,28 @@ ARRIVALS = {
 MANY = _less("many-courses", "p99 of a transition, 1M ÷ 1k courses", 1.3, 1.15)
 CASELOAD = _less("caseload", "p99 of the caseload, 1M ÷ 1k courses", 1.3, 1.15)
 FHIR_SEARCH = _less("fhir-search", "p99 of a FHIR search, 1M ÷ 1k courses", 1.3, 1.15)
+SHOWN = ("my day", "courses", "a course", "session note", "history", "supervision", "audit")  # the main pages
+PAGES = {
+    (database, name): _less(
+        f"page-{database.lower()}-{name.replace(' ', '-')}", f"p50 of the page {name} ÷ of GET of a course, {database}", 6, 4
+    )
+    for database in DATABASES
+    for name in SHOWN
+}
+PAGES_GROWN = {
+    (database, name): _less(
+        f"page-{database.lower()}-{name.replace(' ', '-')}-many",
+        f"p99 of the page {name}, 100k ÷ 1k courses, {database}",
+        1.3,
+        1.15,
+    )
+    for database in DATABASES
+    for name in SHOWN
+}
+FIRST_PAGE = {
+    database: _less(f"first-page-{database.lower()}", f"the first page and what it loads, compressed, {database}", 60, 40, "kB")
+    for database in DATABASES
+}
 PAGE = _less("deep-page", "p99 of a page of the audit log, deep ÷ first", 2, 1.2)
 EXPORT = _more("export", "rows/s of the audit export ÷ psql \\copy", 0.5, 0.7)
 VERIFY = {

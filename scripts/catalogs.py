@@ -7,6 +7,7 @@ conflict. `--check` changes nothing, and fails if a catalogue is not what it wou
 import argparse
 import io
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ KEYWORDS = {
 METHODS = [("**/*.py", "python"), ("**/templates/**.html", babel_extract)]
 OPTIONS = {"**/templates/**.html": {"trimmed": "true", "trim_blocks": "true", "silent": "false"}}
 TRANSLATED = [each for each in language.LANGUAGES if each != "en"]
-SIDE = re.compile(r"^(<{7}|\|{7}|={7}|>{7})")
+CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}")
 
 
@@ -72,24 +73,28 @@ def texts() -> Catalog:
     return found
 
 
-def sides(text: str) -> Iterator[str]:
-    """The versions of a file in which a merge left both sides; the file itself if there is no conflict."""
-    for wanted in ("<", ">"):
-        kept, side = [], ""
-        for line in text.splitlines(keepends=True):
-            mark = SIDE.match(line)
-            if mark:
-                side = {"<": "<", "|": "|", "=": ">", ">": ""}[line[0]]
-            elif side in {"", wanted}:
-                kept.append(line)
-        yield "".join(kept)
+def sides(path: Path) -> Iterator[str]:
+    """The versions of a file: as it is, or while it is in conflict as both branches have it."""
+    text = path.read_text(encoding="utf-8")
+    if not CONFLICT.search(text):
+        yield text
+        return
+    for stage in ("2", "3"):
+        yield subprocess.run(
+            ["git", "show", f":{stage}:./{path.name}"],
+            cwd=path.parent,
+            check=True,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        ).stdout
 
 
 def known(tongue: str) -> dict[tuple[object, str | None], Message]:
     """The translations that a catalogue has, from either side of a merge."""
     found: dict[tuple[object, str | None], Message] = {}
     path = path_of(tongue)
-    for side in sides(path.read_text(encoding="utf-8")) if path.is_file() else ():
+    for side in sides(path) if path.is_file() else ():
         for message in read_po(io.BytesIO(side.encode()), locale=tongue):
             if message.id and is_translated(message):
                 found.setdefault((message.id, message.context), message)

@@ -62,7 +62,10 @@ class BlockedCourse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnsweredProposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A proposal that was decided lately. `status` is cosigned, declined or lapsed; `reason` says why it lapsed."""
+    """A proposal that was decided lately. `status` is cosigned, declined, returned or lapsed; `reason` says why it lapsed.
+
+    One that was returned stays until its proposer has revised it.
+    """
 
     id: str
     course: str
@@ -188,7 +191,11 @@ class TherapistDay:
 
     async def _answered(self, principal: Principal, now: dt.datetime) -> list[AnsweredProposal]:
         found = await self.clinic.read(stored_proposals.of_proposer, principal.person, PROPOSALS_MAX)
-        answered = [_answer(each, each.decided_at) for each in found if each.decided_at and each.decided_at >= now - ANSWERED]
+        answered = [
+            _answer(each, each.decided_at)
+            for each in found
+            if each.decided_at and each.reason != "revised" and (each.status == "returned" or each.decided_at >= now - ANSWERED)
+        ]
         return sorted(answered, key=lambda each: each.decided_at, reverse=True)
 
 

@@ -18,8 +18,8 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.courses import Filters, StoredCourse
 
 HOURS = (9, 10, 11, 14, 15)  # of the appointments of the day; one more was yesterday, and nobody recorded what became of it
-SCORES = (7, 12, 16, 9, 19, 11)  # by PHQ-9, the day before
-LABELS = ("Ms Abel", "Mr Bauer", "Ms Costa", "Mr Diaz")
+SCORES = (17, 9, 15, 5, 2, 7)  # by PHQ-9, the day before; most clients had 8 at first
+LABELS = ("Ms Abel", "Ms Bauer", "Mr Costa", "Mr Diaz")
 UNDER_WAY = ("initial", "middle", "final")
 COURSES_MAX = 100
 
@@ -33,6 +33,7 @@ async def make_day(clinic: Clinic, clock: VirtualClock, now: dt.datetime, therap
     for course, at, score in zip(courses, times, SCORES, strict=False):
         await _fire(clinic, therapist, course, "record_measure", {"instrument": "phq9", "total": score})
         await _fire(clinic, therapist, course, "book_session", {"scheduled_for": at.isoformat()})
+    await _fire(clinic, therapist, courses[2], "record_contact", {"kind": "crisis", "risk": True, "summary": "He called at night."})
     for course, label in zip(courses, LABELS, strict=False):
         new = NewClientLabel(label=label)
         await ClientLabels(clinic).give(therapist, course.course.id, lambda new=new: new)  # type: ignore[misc]

@@ -20,7 +20,7 @@ NEEDS = (
     *("risk", "deteriorating", "consent", "not_attending", "overdue", "not_improving", "blocked", "unassigned"),
     *("outcome_missing", "unsigned", "deviation", "owed", "contradicted", "transfer_open", "ending"),
 )
-FEW = 500
+FEW = 2000
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 NOW = sa.bindparam("now", type_=course.c.last_recorded_at.type)
 _open: sa.ColumnElement[bool] = sa.literal_column(OPEN)

@@ -1,7 +1,7 @@
 """A therapist's start page: today's appointments with the buttons that record their outcome, and everything that is unfinished."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -31,22 +31,26 @@ RECORDED = {
     "dna": noted("Recorded: the client did not attend."),
     "late": noted("Recorded: the client cancelled late."),
 }
-ANSWERS = {"cosigned": noted("Agreed"), "declined": noted("Declined"), "lapsed": noted("Lapsed: the course has moved on")}
+ANSWERS = {
+    "cosigned": noted("Agreed"),
+    "declined": noted("Declined"),
+    "returned": noted("Returned for revision"),
+    "lapsed": noted("Lapsed: the course has moved on"),
+}
 OVERTAKEN = noted(
     "Somebody wrote to this course since this page was loaded. Look at it, and record the outcome again if it is still missing."
 )
 UNREADABLE = noted("This form is incomplete. Record the outcome again.")
-IN_LISTS = (
-    ("unsigned", "unsigned", (noted("%(num)s session to write up"), noted("%(num)s sessions to write up"))),
-    ("risks", "risks", (noted("%(num)s risk to review"), noted("%(num)s risks to review"))),
-    ("overdue", "overdue", (noted("%(num)s appointment without outcome"), noted("%(num)s appointments without outcome"))),
-    ("blocked", "blocked", (noted("%(num)s course blocked"), noted("%(num)s courses blocked"))),
-    ("proposals", "proposals", (noted("%(num)s answer"), noted("%(num)s answers"))),
-    ("notices", "inbox", (noted("%(num)s course with messages"), noted("%(num)s courses with messages"))),
-    ("emergencies", "emergencies", (noted("%(num)s emergency access"), noted("%(num)s emergency accesses"))),
-)  # a list, its place on the page, and how many there are in words
-
-
+# What is unfinished, by its place on the page, and how many there are in words.
+COUNTED: dict[str, Callable[[int], str]] = {
+    "unsigned": lambda number: n_("%(num)s session to write up", "%(num)s sessions to write up", number),
+    "risks": lambda number: n_("%(num)s risk to review", "%(num)s risks to review", number),
+    "overdue": lambda number: n_("%(num)s appointment without outcome", "%(num)s appointments without outcome", number),
+    "blocked": lambda number: n_("%(num)s course blocked", "%(num)s courses blocked", number),
+    "proposals": lambda number: n_("%(num)s answer", "%(num)s answers", number),
+    "inbox": lambda number: n_("%(num)s course with messages", "%(num)s courses with messages", number),
+    "emergencies": lambda number: n_("%(num)s emergency access", "%(num)s emergency accesses", number),
+}
 NOTHING = Command("record_session", {})
 
 
@@ -135,8 +139,16 @@ async def _shown(request: PageRequest, *, problem: OutcomeProblem | None = None,
 
 def _counts(day: DayView, overdue: int) -> list[dict[str, str]]:
     """How many there are of each list that is not empty, with its place on the page."""
-    numbers = {name: overdue if name == "overdue" else len(getattr(day, name)) for name, _place, _texts in IN_LISTS}
-    return [{"id": place, "text": n_(one, many, numbers[name])} for name, place, (one, many) in IN_LISTS if numbers[name]]
+    numbers = {
+        "unsigned": len(day.unsigned),
+        "risks": len(day.risks),
+        "overdue": overdue,
+        "blocked": len(day.blocked),
+        "proposals": len(day.proposals),
+        "inbox": len(day.notices),
+        "emergencies": len(day.emergencies),
+    }
+    return [{"id": place, "text": COUNTED[place](number)} for place, number in numbers.items() if number]
 
 
 def _blocked(request: PageRequest, day: DayView, blocked: BlockedCourse) -> dict[str, Any]:

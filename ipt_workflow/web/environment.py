@@ -31,8 +31,10 @@ class PageEnvironment(jinja2.Environment):
             undefined=Missing,
             trim_blocks=True,
             extensions=["jinja2.ext.i18n"],
+            auto_reload=False,  # else every macro of a page asks the file system whether its file has changed
         )
-        self._macros = jinja2.Environment(loader=jinja2.PrefixLoader({MACROS: jinja2.PackageLoader(MACROS)}), autoescape=True)
+        loader = jinja2.PrefixLoader({MACROS: jinja2.PackageLoader(MACROS)})
+        self._macros = jinja2.Environment(loader=loader, autoescape=True, auto_reload=False)
 
     def get_template(self, name: Any, parent: str | None = None, globals: Any = None) -> jinja2.Template:  # noqa: A002 - as jinja2 has it
         if str(name).startswith(f"{MACROS}/"):

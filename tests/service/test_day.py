@@ -19,7 +19,7 @@ from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.cover import Covers
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.day import DayView, TherapistDay
-from ipt_workflow.service.proposals import Proposals
+from ipt_workflow.service.proposals import NewReturn, Proposals
 from ipt_workflow.service.writes import Write
 from ipt_workflow.store.audit import AuditFilters, Position
 
@@ -155,6 +155,20 @@ def test_an_answered_proposal_is_shown_for_two_weeks_to_whoever_made_it(clinic):
         assert (answered.id, answered.status, answered.decided_by) == (made.id, "declined", "supervisor-1")
         assert (await today(clinic, COLLEAGUE)).proposals == ()
         clinic.clock.advance(15 * DAY)
+        assert (await today(clinic)).proposals == ()
+
+    clinic(test)
+
+
+def test_a_returned_proposal_stays_until_it_is_proposed_anew(clinic):
+    async def test(clinic, courses):
+        write = Write(decode=lambda: (Command("extend_phase", reason="One more session."),), version_required=False)
+        made = await Proposals(clinic).propose(THERAPIST, courses[0], write)
+        await Proposals(clinic).send_back(SUPERVISOR, made.id, lambda: NewReturn("Say why."))
+        clinic.clock.advance(15 * DAY)
+        (answered,) = (await today(clinic)).proposals
+        assert (answered.id, answered.status, answered.decided_by) == (made.id, "returned", "supervisor-1")
+        await Proposals(clinic).propose(THERAPIST, courses[0], write)
         assert (await today(clinic)).proposals == ()
 
     clinic(test)

@@ -84,7 +84,6 @@ def test_the_therapist_has_a_day_of_every_kind(made):
     assert [(each.person, each.review) for each in day.emergencies] == [("therapist-3", None)]
     assert day.unsigned
     assert day.risks
-    assert day.blocked
 
 
 def test_several_therapists_have_courses(made):

@@ -23,3 +23,11 @@ def erase(url: str) -> None:
     connection = sqlite3.connect(url.removeprefix("sqlite:///"))
     connection.executescript(f"BEGIN; {statements} COMMIT;")
     connection.close()
+
+
+def erase_course(url: str, course: str) -> None:
+    """Erases the texts of one course from a SQLite database."""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    connection.execute("UPDATE entry_data SET salt = NULL, sealed = NULL WHERE course_id = ?", (course,))
+    connection.commit()
+    connection.close()

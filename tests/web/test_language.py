@@ -2,6 +2,7 @@
 
 import datetime as dt
 import importlib.util
+import subprocess
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -86,7 +87,26 @@ def test_a_translation_that_loses_a_value_is_found(script):
     assert script.faults(catalog) == ["other values than its text: Sign in as %(person)s", "not translated: Nothing"]
 
 
-def test_both_sides_of_a_conflict_are_read(script):
-    text = 'a\n<<<<<<< ours\nmsgid "x"\n=======\nmsgid "y"\n>>>>>>> theirs\nz\n'
-    assert list(script.sides(text)) == ['a\nmsgid "x"\nz\n', 'a\nmsgid "y"\nz\n']
-    assert list(script.sides("a\n")) == ["a\n", "a\n"]
+def test_translations_of_both_branches_are_kept_in_a_conflict(script, tmp_path, monkeypatch):
+    def git(*words, check=True):
+        identity = ("-c", "user.name=x", "-c", "user.email=x@x.example")
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=check, capture_output=True)
+
+    def branch(name, one, two):
+        git("checkout", "-q", "-B", name, "start")
+        path.write_text(f'msgid "a"\nmsgstr "{one}"\n\nmsgid "b"\nmsgstr "{two}"\n')
+        git("commit", "-qam", name)
+
+    path = tmp_path / "ipt.po"
+    monkeypatch.setattr(script, "path_of", lambda _tongue: path)
+    git("init", "-q")
+    path.write_text('msgid "a"\nmsgstr ""\n\nmsgid "b"\nmsgstr ""\n')
+    git("add", ".")
+    git("commit", "-qm", "start")
+    git("branch", "start")
+    branch("ours", "", "zwei")
+    branch("theirs", "eins", "other")
+    git("checkout", "-q", "ours")
+    git("merge", "theirs", check=False)
+    assert "<<<<<<<" in path.read_text()
+    assert {key[0]: message.string for key, message in script.known("de").items()} == {"a": "eins", "b": "zwei"}

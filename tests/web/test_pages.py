@@ -23,7 +23,7 @@ PLACES = {
 
 
 def places(page):
-    return [each.text for each in page.tree.one("nav").all("a")]
+    return [each.text for each in page.tree.one("header").one("nav").all("a")]
 
 
 def test_style_sheets_are_kept_by_their_digest_and_packed(browse):
@@ -90,7 +90,7 @@ def test_the_place_of_a_page_is_marked(browse):
     async def test(site):
         page = await site.visitor("pat", "therapist")
         await page.open("/")
-        (marked,) = [each for each in page.tree.one("nav").all("a") if each.get("aria-current")]
+        (marked,) = [each for each in page.tree.one("header").one("nav").all("a") if each.get("aria-current")]
         assert (marked.text, marked["aria-current"]) == ("My day", "page")
 
     browse(test)
@@ -100,7 +100,7 @@ def test_one_without_a_role_chooses_one_and_is_asked_nothing_else(browse):
     async def test(site):
         page = await site.visitor("pat", "therapist", "supervisor")
         await page.open("/")
-        assert (page.heading, page.tree.all("nav")) == ("Choose a role", [])
+        assert (page.heading, page.tree.one("header").all("nav")) == ("Choose a role", [])
         await page.press("Act as supervisor")
         assert places(page) == PLACES["supervisor"]
         await page.open("/me")
@@ -115,7 +115,7 @@ def test_one_signs_out_from_every_page(browse):
         await page.open("/passkeys")
         await page.press("Sign out")
         assert page.heading == "You are signed out"
-        assert page.tree.all("nav") == []
+        assert page.tree.one("header").all("nav") == []
         await page.open("/")
         assert page.path == SIGN_IN
 

@@ -293,6 +293,7 @@ def _shown(
         own=own,
         frame=frame,
         ways=form.ways,
+        draft=None,
         latest=form.latest,
         errors=errors((*own, *frame.values()), shown.faults, gettext),
         action=f"{here}/put-right",

@@ -165,7 +165,9 @@ def test_a_request_is_returned_for_revision_with_a_comment_that_its_author_reads
         page.fill("What should be revised?", "Say what the session is for.")
         await page.press("Return for revision")
         assert (page.path, page.text.count("Nothing waits")) == ("/supervision/agreements", 1)
-        author = await (await site.visitor()).open(f"/supervision/agreements/{proposal}")
+        author = await (await site.visitor()).open("/")
+        assert "Returned for revision" in author.text
+        await author.follow("Extend the phase: EHR-1")
         axe(author)
         assert "Say what the session is for." in author.text
         await author.follow("Revise it and ask again")
