@@ -19,7 +19,7 @@ from jinja2.ext import babel_extract
 
 from ipt_workflow.runtime.documents import toml_table
 from ipt_workflow.web import answers, inbox, language, refusals
-from ipt_workflow.web.admin import words as admin_words
+from ipt_workflow.web.admin import terms
 from ipt_workflow.web.audit import words as audit_words
 from ipt_workflow.web.forms import labels
 
@@ -53,7 +53,7 @@ LISTED = (
     *(answers.every_text, refusals.every_text),
     *(labels.every_text, configured),
     *(inbox.every_text,),
-    *(audit_words.every_text, admin_words.every_text),
+    *(audit_words.every_text, terms.every_text),
 )
 
 

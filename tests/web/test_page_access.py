@@ -136,10 +136,10 @@ ROWS |= {
     ("POST", "/admin/cover/{cover_id}/end"): "403 404 404 404 404 404",
     ("GET", "/admin/protocols"): ALL,
     ("GET", "/admin/protocols/{protocol_id}/{version}"): "303 404 404 404 404 404",
-    ("GET", "/admin/protocols/{protocol_id}/{before}/differences/{after}"): ALL,
+    ("GET", "/admin/protocols/{protocol_id}/{before}/differences/{after}"): "303 404 404 404 404 404",
     ("GET", "/admin/protocols/{protocol_id}/{version}/proof"): "303 403 403 404 404 404",
-    ("GET", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "303 403 403 422 422 422",  # both versions are the same
-    ("POST", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "403 403 403 422 403 403",
+    ("GET", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "303 403 403 404 404 404",
+    ("POST", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "403 403 403 404 403 403",
 }
 NONE_SUCH = ("group", "proposal", "access", "person", "source", "subscription", "delivery", "token", "system", "cover")
 GIVEN = {
@@ -147,7 +147,7 @@ GIVEN = {
     "protocol_id": "ipt",
     "version": "99",
     "before": "2",
-    "after": "2",
+    "after": "99",
     "session_id": "none",
     "passkey_id": "none",
     "trigger": "note",

@@ -16,7 +16,7 @@ from ipt_workflow.service.protocols.versions import MoveOrder
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.admin.diagram import protocol_diagram, ways
 from ipt_workflow.web.admin.submission import pairs_of, principal_of
-from ipt_workflow.web.admin.words import BECAME, CONFIDENCE, DIFFERENCES, KINDS, group_text, place_text, value_text
+from ipt_workflow.web.admin.terms import BECAME, CONFIDENCE, DIFFERENCES, KINDS, group_text, place_text, value_text
 from ipt_workflow.web.forms import Pairs, deed_label, read
 from ipt_workflow.web.language import _, n_, noted, reader
 from ipt_workflow.web.pages import PageRequest, page

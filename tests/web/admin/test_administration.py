@@ -555,6 +555,6 @@ def test_the_pages_are_in_german_for_who_reads_german(browse, path):
         assert page.tree.one("html")["lang"] == "de"
         same = {each.text for each in page.main.all("h1", "h2", "label", "legend", "button")}
         same &= {each.text for each in english.main.all("h1", "h2", "label", "legend", "button")}
-        assert same <= {"Name", "Status", "EHR", "default", "Passkeys"}
+        assert same <= {"Name", "Person", "Status", "EHR", "default", "Passkeys"}
 
     browse(test)

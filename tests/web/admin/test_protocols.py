@@ -13,7 +13,7 @@ from ipt_workflow.gate.claims import CLAIMS, Refutation
 from ipt_workflow.protocols.files import load_catalogue
 from ipt_workflow.protocols.statements import statements
 from ipt_workflow.service.protocols.proofs import Proofs
-from ipt_workflow.web.admin.words import CODES, PLACES, group_text, place_text, value_text
+from ipt_workflow.web.admin.terms import CODES, PLACES, group_text, place_text, value_text
 
 ALL = "/admin/protocols"
 CONFIG = Path(__file__).parents[3] / "config"
