@@ -129,15 +129,17 @@ class TherapistDay:
             "notices": _notices(treated),
             "proposals": proposals,
         }
-        shown = {each.course for items in lists.values() for each in items}
         known = {each.course.id: each for each in treated}
-        known |= {each.course.id: each for each in await self.registry.seen(principal, sorted(shown - known.keys()))}
-        courses = await self.registry.lines(principal, [known[each] for each in sorted(shown & known.keys())])
+        others = {each.course for each in proposals} - known.keys()
+        known |= {each.course.id: each for each in await self.registry.seen(principal, sorted(others))}
+        lists = {name: [each for each in items if each.course in known][:LISTED_MAX] for name, items in lists.items()}
+        shown = {each.course for items in lists.values() for each in items}
+        courses = await self.registry.lines(principal, [known[each] for each in sorted(shown)])
         await self.clinic.log(principal, "read", "day", [known[each] for each in courses])
         people = [*(each.therapist for each in courses.values()), *(each.decided_by for each in proposals)]
         return DayView(
             today=today,
-            **{name: tuple(each for each in items if each.course in courses)[:LISTED_MAX] for name, items in lists.items()},
+            **{name: tuple(items) for name, items in lists.items()},
             emergencies=tuple(emergencies),
             courses=courses,
             names=await self.registry.names([*people, *(each.person for each in emergencies)]),

@@ -228,7 +228,7 @@ class Proposals:
         oldest: dict[str, int] = {}
         for proposal in waiting:
             oldest[proposal.course_id] = min(proposal.version, oldest.get(proposal.course_id, proposal.version))
-        since = await self.clinic.read(stored_proposals.entries_since, oldest)
+        since = await self.clinic.read(stored_proposals.entries_since, oldest) if oldest else []
         return [_view(proposal, since if proposal.status == "waiting" else ()) for proposal in found]
 
     async def _find(self, proposal_id: str) -> StoredProposal:

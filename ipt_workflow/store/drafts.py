@@ -30,6 +30,7 @@ class StoredDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _select = sa.select(*structs.columns(table, StoredDraft))
+_one = _select.where(*(table.c[name] == sa.bindparam(name) for name in ("organisation", *DraftPlace.__struct_fields__)))
 
 
 def keep(connection: sa.Connection, organisation: str, draft: StoredDraft) -> None:
@@ -40,7 +41,7 @@ def keep(connection: sa.Connection, organisation: str, draft: StoredDraft) -> No
 
 
 def find(connection: sa.Connection, organisation: str, place: DraftPlace) -> StoredDraft | None:
-    return structs.read_first(connection, _select.where(*_at(organisation, place)), StoredDraft)
+    return structs.read_first(connection, _one, StoredDraft, {"organisation": organisation, **msgspec.structs.asdict(place)})
 
 
 def of_person(connection: sa.Connection, organisation: str, person: str, limit: int) -> list[StoredDraft]:

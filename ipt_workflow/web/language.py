@@ -34,7 +34,13 @@ class Reader(msgspec.Struct, frozen=True):
 
     @property
     def locale(self) -> Locale:
-        return Locale.parse(LOCALES[self.language])
+        return locale(self.language)
+
+
+@cache
+def locale(language: str) -> Locale:
+    """Babel's rules of a language of the pages. They are found once: Babel would look for them every time."""
+    return Locale.parse(LOCALES[language])
 
 
 ANYBODY = Reader(LANGUAGES[0], ZoneInfo("UTC"))

@@ -159,7 +159,8 @@ def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
             listed = listed if condition is None else listed.where(condition)
             related = relations.relations_of(connection, organisation, who, COURSES, NOW)
             hides = relations.hides_any(connection, organisation, who)
-            found.append((who, set(connection.execute(listed).scalars()), related, hides))
+            seen = relations.values(organisation, who, NOW)
+            found.append((who, set(connection.execute(listed, seen).scalars()), related, hides))
         return found
 
     for who, listed, related, hides in runner.run(database.read(asked, organisations=(organisation,))):
