@@ -22,7 +22,7 @@ COOKIE = "__Host-ipt-next"
 COOKIE_SECONDS = 3600
 KEPT = "kept"  # in the address of the page to sign in, where something was kept
 NOT_KEPT = frozenset({"_csrf_token", "_version", "_do", "_add", "_propose", "_discard"})
-_FORM = re.compile(r"/courses/([0-9a-f-]{36})/([a-z0-9_]+(?:/[a-z0-9_-]+){0,2})")
+_FORM = re.compile(r"/courses/([0-9a-f-]{36})/(session(?:/\d+)?|do/[a-z0-9_]+|history/\d+/put-right)")  # the pages that show drafts
 _PAGE = re.compile(r"/[A-Za-z0-9_/-]{1,200}")  # of this service: no host, no query
 
 
