@@ -42,6 +42,11 @@ LONG = (
     "store/test_two_organisations.py",
     "web/test_oidc_in_chromium.py",
     "web/test_passkeys_in_chromium.py",
+    "web/audit/test_auditors_day.py",
+    "web/course/test_whole_course.py",
+    "web/groups/test_whole_group.py",
+    "web/supervision/test_supervisors_day.py",
+    "web/test_links.py",
     "web/test_walks.py",
     "ehr/fhir/test_validators.py",
 )

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, async_playwright
 
 from ipt_workflow.runtime.clock import Clock
 from ipt_workflow.runtime.settings import Settings
@@ -34,6 +35,78 @@ class Walkers:
         await page.goto(await SignInLinks(self.clinic).make(person))
         await page.locator("main button").click()
         return page
+
+    async def hands(self, person: str = "therapist-1", *roles: str, **options: Any) -> "Hands":
+        """The hands of somebody who has signed in."""
+        return Hands(await self.window(person, *roles, **options))
+
+
+class Hands:
+    """What somebody does at a window: they follow links by their texts and fill forms by their labels. What is folded is unfolded first."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.page.url).path
+
+    async def text(self) -> str:
+        return await self.page.locator("main").inner_text()
+
+    async def heading(self) -> str:
+        return await self.page.locator("h1").inner_text()
+
+    async def open(self, path: str) -> "Hands":
+        await self.page.goto(path)
+        return self
+
+    async def follow(self, text: str) -> "Hands":
+        """Follows a link. Where several have this text, the first."""
+        return await self._leave(self.page.get_by_role("link", name=text, exact=True).first)
+
+    async def press(self, text: str) -> "Hands":
+        return await self._leave(self.page.get_by_role("button", name=text, exact=True))
+
+    async def _leave(self, target: Locator) -> "Hands":
+        await _unfold(target)
+        async with self.page.expect_navigation():
+            await target.click()
+        return self
+
+    async def fill(self, label: str, value: str, group: str | None = None) -> "Hands":
+        """Types into a field, or selects an option by its text."""
+        control = await self._control("input, select, textarea", label, group)
+        if await control.evaluate("element => element.tagName") == "SELECT":
+            await control.select_option(label=value)
+        else:
+            await control.fill(value)
+        return self
+
+    async def choose(self, label: str, group: str | None = None) -> "Hands":
+        """Chooses a radio button, or ticks a checkbox."""
+        await (await self._control("input[type=radio], input[type=checkbox]", label, group)).check()
+        return self
+
+    async def _control(self, kinds: str, label: str, group: str | None) -> Locator:
+        within = self.page.locator("main" if group is None else f"xpath=//fieldset[legend[{_says(group)}]]")
+        named = within.locator(f"xpath=.//label[{_says(label)}]")
+        targets = [await each.get_attribute("for") for each in await named.all()]
+        controls = [within.locator(f'[id="{each}"]').and_(self.page.locator(kinds)) for each in targets]
+        found = [each for each in controls if await each.count()]
+        assert len(found) == 1, f"{label} ({group}): {len(found)} of {await within.locator('label').all_inner_texts()}"
+        await _unfold(found[0])
+        return found[0]
+
+
+def _says(text: str) -> str:
+    """In XPath: an element's text is this one, which may be optional."""
+    return f'normalize-space()="{text}" or normalize-space()="{text} (optional)"'
+
+
+async def _unfold(target: Locator) -> None:
+    for summary in await target.locator("xpath=ancestor::details[not(@open)]/summary").all():
+        await summary.click()
 
 
 def walking(test: Callable[[Walkers], Awaitable[None]], settings: Settings, clock: Clock) -> None:

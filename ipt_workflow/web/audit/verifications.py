@@ -69,7 +69,7 @@ def result(run: VerificationRun) -> str:
         return _("Broke off: %(progress)s.", progress=progress(run))
     if run.ok:
         return _(
-            "All is as it was written: %(entries)s steps of %(courses)s courses.",
+            "All is as it was written (steps: %(entries)s, courses: %(courses)s).",
             entries=number(run.entries),
             courses=number(run.courses),
         )

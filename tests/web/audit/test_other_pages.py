@@ -112,10 +112,10 @@ def test_a_check_of_everything_runs_by_itself_and_says_what_it_found(audited, ax
         await auditor.press("Check everything now")
         while "Running" in auditor.text:
             await auditor.follow("Show how far it is now")
-        assert "All is as it was written: 4 steps of 2 courses." in auditor.text
+        assert "All is as it was written (steps: 4, courses: 2)." in auditor.text
         axe(auditor)
         await auditor.follow("All checks")
-        assert auditor.table()[1][1:] == ["auditor-1", "everything", "All is as it was written: 4 steps of 2 courses."]
+        assert auditor.table()[1][1:] == ["auditor-1", "everything", "All is as it was written (steps: 4, courses: 2)."]
 
     audited(test)
 

@@ -1,26 +1,33 @@
-"""A whole course by the forms alone: from the referral to the completion, twelve sessions in twelve weeks."""
+"""Whole courses by the forms alone, in a real browser without scripts: from the referral to the completion, a week from session to session."""
 
 import datetime as dt
-from typing import Any
 
 import pytest
+from support.service_walk import AUDITOR
+from support.walkers import Walkers
+
+from ipt_workflow.course import Course
+from ipt_workflow.runtime.clock import VirtualClock
 
 WEEK = dt.timedelta(days=7)
 Step = tuple[str, str, tuple[tuple[str, ...], ...], dict[str, str]]  # trigger, button, what is chosen, what is typed
 
 
 class Therapist:
-    """A therapist at a browser without scripts, with one course."""
+    """A therapist with one course, who signs in anew each week."""
 
-    def __init__(self, site: Any, clock: Any) -> None:
-        self.site = site
+    def __init__(self, walkers: Walkers, clock: VirtualClock) -> None:
+        self.walkers = walkers
         self.clock = clock
         self.course = ""
 
-    async def refer(self) -> None:
-        self.page = await self.site.visitor()
+    async def refer(self, form: str, why: str) -> None:
+        self.page = await self.walkers.hands()
         page = await self.page.open("/courses/new")
-        page.fill("Reference of the client", "EHR-1").fill("Who refers", "General practice").fill("Why IPT", "Depression")
+        await page.fill("Reference of the client", "EHR-1")
+        await page.fill("Form of IPT", form)
+        await page.fill("Who refers", "General practice")
+        await page.fill("Why IPT", why)
         await page.press("Open the course")
         self.course = page.path
 
@@ -29,34 +36,47 @@ class Therapist:
         for trigger, button, choices, filled in steps:
             page = await self.page.open(f"{self.course}/do/{trigger}")
             for choice in choices:
-                page.choose(*choice)
+                await page.choose(*choice)
             for label, value in filled.items():
-                page.fill(label, value)
+                await page.fill(label, value)
             await page.press(button)
-            assert (page.path, page.status) == (self.course, 200), f"{trigger}: {page.status} {page.errors} {page.text}"
+            assert page.path == self.course, f"{trigger}: {await page.text()}"
 
     async def session(self) -> None:
+        """The note of a session, in a week's time."""
         self.clock.advance(WEEK)
-        self.page = await self.site.visitor()
-        await self.take(
-            step("record_session", "Record the session", ("Attended", "What happened")),
-            step("sign_session", "Sign", Summary="The week and the mood."),
-        )
+        await self.page.page.context.close()
+        self.page = await self.walkers.hands()
+        page = await self.page.open(f"{self.course}/session")
+        await page.choose("Attended", "What happened")
+        await page.choose(LEFT_OUT)
+        await page.fill("Summary", "The week and the mood.")
+        await page.press("Sign")
+        assert page.path == self.course, await page.text()
 
     async def begin_middle_with_a_reason(self) -> None:
         """Parts of the history could not be obtained: a reason will do."""
         page = await self.page.open(f"{self.course}/do/begin_middle")
-        assert "Missing, a reason will do" in page.text
+        assert "Missing, a reason will do" in await page.text()
         await page.press("Begin the middle phase")
-        page.fill("Why do you go on all the same?", "The client does not remember.")
+        await page.fill("Why do you go on all the same?", "The client does not remember.")
         await page.press("Begin the middle phase all the same")
-        assert page.path == self.course, f"{page.status} {page.text}"
+        assert page.path == self.course, await page.text()
+
+    async def recorded(self) -> Course:
+        return (await self.walkers.clinic.visible_course(AUDITOR, self.course.rpartition("/")[2])).course
 
     async def scores(self, number: int) -> None:
         for scale, totals in SCALES.items():
-            await self.take(step("record_measure", "Record the score", Scale=scale, Total=totals[number]))
+            page = await self.page.open(f"{self.course}/do/record_measure")
+            await page.fill("Scale", scale)
+            await page.press("Show this scale")
+            await page.fill(f"Total of the {scale}", totals[number])
+            await page.press("Record the score")
+            assert page.path == self.course, await page.text()
 
 
+LEFT_OUT = "Questions of the Patient Health Questionnaire (PHQ-9) were left out"
 HISTORY = ("Beginning of the present episode", "Earlier episodes", "Earlier treatment", "Family history")
 NOT_OBTAINED = "Could not be obtained"
 SCALES = {
@@ -74,6 +94,12 @@ def told(*labels: str) -> dict[str, str]:
     return dict.fromkeys(labels, "Told in the session.")
 
 
+def agreed(sessions: int) -> Step:
+    filled = {"Number of sessions": f"{sessions}", "Number of weeks": f"{sessions}", "Goals": "Settle the dispute"}
+    return step("agree_contract", "Agree the contract", ("The client agrees",), ("You agree",), **filled)
+
+
+BEGIN = (step("record_consent", "Record the consent", ("Treatment", "Consent to")), step("start", "Begin the first phase"))
 FIRST = (
     step("record_evaluation", "Record the evaluation", Diagnosis="Depressive episode."),
     step(
@@ -96,7 +122,7 @@ SECOND = (
     step(
         "record_inventory",
         "Record the inventory",
-        **{"Short name in this course": "partner", "Who they are to the client": "Husband"},
+        **{"Name": "Paul", "Who they are to the client": "Husband"},
         **told("Present relationships", "Capacity for intimacy", "Patterns with others"),
         **told("Changes in relationships around the beginning of the illness"),
     ),
@@ -111,17 +137,26 @@ SECOND = (
         "select_focus",
         "Choose the problem area",
         ("Role dispute", "Problem area"),
-        ("partner", "People it is about"),
+        ("Paul", "People it is about"),
         **{"Stage of the dispute": "Renegotiation"},
     ),
-    step(
-        "agree_contract",
-        "Agree the contract",
-        ("The client agrees",),
-        ("You agree",),
-        **{"Number of sessions": "12", "Number of weeks": "12", "Goals": "Settle the dispute"},
-    ),
 )
+TARGETS = step(
+    "set_rhythm_target",
+    "Set the target times",
+    ("Out of bed", "Activity"),
+    **{"Time": "07:30", "Minutes early or late that still meet it": "45"},
+)
+
+
+def rhythm(clock: VirtualClock) -> Step:
+    """A week of which one day was written down."""
+    day = f"{clock.now().date() - WEEK}"
+    times = {"Out of bed": "07:40", "Dinner": "18:30", "To bed": "23:00"}
+    filled = {"First day of the week": day, "Day": day, **times, "Mood, from -5 to 5": "-1"}
+    return step("record_rhythm", "Record the week", ("Five activities (SRM-5)", "Form"), **filled)
+
+
 LAST = (
     step("record_gains", "Record the gains", **told("What the client has gained")),
     step("record_independence", "Record it", **told("What the client now does without you")),
@@ -136,18 +171,16 @@ LAST = (
 
 
 @pytest.mark.rest
-def test_a_course_of_twelve_sessions_is_led_by_forms_alone(browse, clock):
-    async def test(site):
-        they = Therapist(site, clock)
-        await they.refer()
-        await they.take(
-            step("record_consent", "Record the consent", ("Treatment", "Consent to")), step("start", "Begin the first phase")
-        )
+def test_a_course_of_twelve_sessions_is_led_by_forms_alone(walk, clock):
+    async def test(walkers):
+        they = Therapist(walkers, clock)
+        await they.refer("Interpersonal Psychotherapy", "Depression")
+        await they.take(*BEGIN)
         await they.scores(0)
         await they.session()
         await they.take(*FIRST)
         await they.session()
-        await they.take(*SECOND)
+        await they.take(*SECOND, agreed(12))
         await they.session()
         await they.begin_middle_with_a_reason()
         for _ in range(6):
@@ -157,8 +190,40 @@ def test_a_course_of_twelve_sessions_is_led_by_forms_alone(browse, clock):
             await they.session()
         await they.scores(1)
         await they.take(*LAST, step("complete", "Complete the course", ("Well again (remission)", "How is the client now?")))
-        api = await site.api()
-        seen = (await api.get(f"/v1{they.course}")).json()
-        assert (seen["state"], seen["counters"]["session"], seen["overrides"], seen["deviations"]) == ("completed", 12, 1, 0)
+        found = await they.recorded()
+        assert (found.state, len(found.sessions), found.overrides, found.deviations) == ("completed", 12, 1, 0)
 
-    browse(test)
+    walk(test)
+
+
+@pytest.mark.rest
+def test_a_course_of_ipsrt_with_its_rhythm_is_led_by_forms_alone(walk, clock):
+    async def test(walkers):
+        they = Therapist(walkers, clock)
+        await they.refer("Interpersonal and Social Rhythm Therapy", "Bipolar disorder")
+        await they.take(*BEGIN)
+        await they.scores(0)
+        await they.session()
+        await they.take(*FIRST)
+        await they.session()
+        await they.take(
+            *SECOND, agreed(16), rhythm(clock), step("record_prescriber_review", "Record the review", Findings="Lithium.")
+        )
+        await they.begin_middle_with_a_reason()
+        await they.take(TARGETS)
+        for _ in range(11):
+            await they.session()
+        await they.take(
+            rhythm(clock),
+            step("announce_ending", "Record that the ending was raised"),
+            step("begin_final", "Begin the final phase"),
+        )
+        assert "Regularity of the social rhythm" in await (await they.page.open(they.course)).text()
+        for _ in range(3):
+            await they.session()
+        await they.scores(1)
+        await they.take(*LAST, step("complete", "Complete the course", ("Well again (remission)", "How is the client now?")))
+        found = await they.recorded()
+        assert (found.state, len(found.sessions)) == ("completed", 16)
+
+    walk(test)
