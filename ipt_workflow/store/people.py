@@ -54,6 +54,7 @@ class PersonFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = [table.c[name] for name in StoredPerson.__struct_fields__ if name != "supervisors"]
+_people_of = by_ids(sa.select(*_COLUMNS), table.c.organisation, table.c.id)
 _names = by_ids(sa.select(table.c.id, table.c.name), table.c.organisation, table.c.id)
 _members = by_ids(sa.select(*roles.MEMBER_COLUMNS), table.c.organisation, table.c.id)
 _supervisors_of = by_ids(
@@ -97,7 +98,7 @@ def lock(connection: sa.Connection, organisation: str, person: str) -> StoredPer
 
 
 def find(connection: sa.Connection, organisation: str, person: str) -> StoredPerson | None:
-    found = page(connection, organisation, PersonFilters(ids=(person,)), "", 1)
+    found = _read(connection, organisation, execute_by_ids(connection, _people_of, organisation, [person]).mappings().all())
     return found[0] if found else None
 
 
@@ -117,7 +118,11 @@ def page(connection: sa.Connection, organisation: str, filters: PersonFilters, a
     if filters.ids is not None:
         conditions.append(one_of(table.c.id, "ids", filters.ids)[connection.dialect.name])
     statement = sa.select(*_COLUMNS).where(*conditions).order_by(table.c.id).limit(limit)
-    rows = list(connection.execute(statement).mappings())
+    return _read(connection, organisation, connection.execute(statement).mappings().all())
+
+
+def _read(connection: sa.Connection, organisation: str, rows: Sequence[sa.RowMapping]) -> list[StoredPerson]:
+    """People from their rows."""
     supervisors = _supervisors(connection, organisation, [row["id"] for row in rows])
     return [
         StoredPerson(**{**row, "roles": roles.read(row["roles"]), "supervisors": supervisors.get(row["id"], ())}) for row in rows
