@@ -81,7 +81,7 @@ async def _shown(
         sought=sought,
         fault=fault,
         therapists=therapists,
-        protocols=sorted({each.id: each.title for each in services.clinic.protocols}.items(), key=lambda each: each[1]),
+        protocols=sorted({each.id: gettext(each.title) for each in services.clinic.protocols}.items(), key=lambda each: each[1]),
         needs=[(each, gettext(ATTENTION[each])) for each in NEEDS],
         next=wanted.address(after=found.next) if found.next else "",
         first=wanted.address(after=ANY) if wanted.after else "",
