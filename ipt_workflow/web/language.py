@@ -112,7 +112,8 @@ def npgettext(context: str, one: str, many: str, number: int) -> str:
 
 def _(message: str, **values: Any) -> str:
     """A text in the reader's language, with its values."""
-    return gettext(message) % values
+    text = gettext(message)
+    return text % values if values else text
 
 
 def n_(one: str, many: str, number: int, **values: Any) -> str:

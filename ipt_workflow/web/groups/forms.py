@@ -66,7 +66,7 @@ def whole(form: SentForm, name: str) -> tuple[dict[str, int], list[FieldFault]]:
     text = form.one(name)
     if not text:
         return {}, []
-    return ({name: int(text)}, []) if text.isdigit() and len(text) < 10 else ({}, [FieldFault(name, WHOLE)])
+    return ({name: int(text)}, []) if text.isascii() and text.isdigit() and len(text) < 10 else ({}, [FieldFault(name, WHOLE)])
 
 
 async def tried(
