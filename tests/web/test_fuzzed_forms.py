@@ -192,7 +192,7 @@ def typed(chance, fields, names):
     pairs = []
     for name, value in fields:
         how = chance.random()
-        if name.startswith("_") and how < 0.7 or how < 0.4:
+        if (name.startswith("_") and how < 0.7) or how < 0.4:
             pairs.append((name, value))
         elif how < 0.85:
             pairs.append((name, chance.choice(NASTY)))
@@ -249,7 +249,7 @@ def code_in(text) -> str:
     except AssertionError as error:
         return str(error)
     for each in tree.walk():
-        if each.tag in {"script"} and MARK in "".join(map(str, each.children)):
+        if each.tag == "script" and MARK in "".join(map(str, each.children)):
             return "a script"
         for name, value in each.attributes.items():
             if (
