@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from support import databases
 from support.html_tree import parsed
 
 from ipt_workflow.api import problems
@@ -192,7 +193,7 @@ def typed(chance, fields, names):
     pairs = []
     for name, value in fields:
         how = chance.random()
-        if name.startswith("_") and how < 0.7 or how < 0.4:
+        if (name.startswith("_") and how < 0.7) or how < 0.4:
             pairs.append((name, value))
         elif how < 0.85:
             pairs.append((name, chance.choice(NASTY)))
@@ -249,7 +250,7 @@ def code_in(text) -> str:
     except AssertionError as error:
         return str(error)
     for each in tree.walk():
-        if each.tag in {"script"} and MARK in "".join(map(str, each.children)):
+        if each.tag == "script" and MARK in "".join(map(str, each.children)):
             return "a script"
         for name, value in each.attributes.items():
             if (
@@ -259,6 +260,12 @@ def code_in(text) -> str:
             ):
                 return f"{each.tag} {name}={value}"
     return ""
+
+
+@pytest.fixture
+def settings(server, tmp_path):
+    """Each test runs on both databases, which take different texts."""
+    return databases.empty(tmp_path, server)
 
 
 @pytest.fixture
