@@ -7,7 +7,7 @@ import pytest
 
 from ipt_workflow.service import demo
 
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+|(?<=/protocols/)[^/]+|(?<=/people/)[^/]+-\d")
 OF_ONE_KIND = 1  # pages that are looked at of each kind, as of all courses
 # A session by link cannot be confirmed: the page says so.
 CLOSED = {"/confirm": 403}

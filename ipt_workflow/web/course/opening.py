@@ -14,10 +14,10 @@ from ipt_workflow.service.writes import Opening
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.course import sent
 from ipt_workflow.web.course.choices import choices_to_open
-from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.frames import OpeningFrame
 from ipt_workflow.web.course.sent import ADD, SentForm, ShownForm, key_of, sent_form
 from ipt_workflow.web.course.ways import Doer
+from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import FieldFault, FormContext, FormField, deed_label, describe, errors, first_pairs, read
 from ipt_workflow.web.forms.posted import FILL_IN
 from ipt_workflow.web.language import _, gettext, reader

@@ -276,6 +276,24 @@ def test_a_co_signature_becomes_a_proposal_by_one_button(browse):
     browse(test)
 
 
+def test_what_is_asked_of_a_supervisor_twice_by_one_form_waits_once(browse):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/waive_sick_role")
+        page.fill("Why is the sick role left out?", "The client lives alone and works.")
+        await page.press("Do without the sick role")
+        tree, url = page.tree, page.url
+        for _ in range(2):
+            page.tree, page.url = tree, url
+            await page.press("Ask a supervisor to agree")
+            assert page.path == f"/courses/{course}"
+        assert len((await api.get("/v1/proposals")).json()["items"]) == 1
+
+    browse(test)
+
+
 def test_no_proposal_is_offered_where_a_supervisor_could_not_help(browse):
     async def test(site):
         course = (await (await site.api()).open())["id"]

@@ -172,6 +172,10 @@ def test_a_request_is_returned_for_revision_with_a_comment_that_its_author_reads
         assert "Say what the session is for." in author.text
         await author.follow("Revise it and ask again")
         assert author.path == f"/courses/{course}/do/extend_phase"
+        assert author.value(author.control("Why does the phase need more sessions?")) == EXTEND["reason"]
+        stranger = await supervisor(site)
+        await stranger.open(f"/courses/{course}/do/extend_phase?revises={proposal}")
+        assert EXTEND["reason"] not in stranger.answer.text
 
     browse(test)
 
