@@ -84,7 +84,9 @@ async def _shown(
         sought=sought,
         fault=fault,
         therapists=[Choice(*each) for each in therapists],
-        protocols=sorted({each.id: Choice(each.id, each.title) for each in services.clinic.protocols}.values(), key=BY_TEXT),
+        protocols=sorted(
+            {each.id: Choice(each.id, gettext(each.title)) for each in services.clinic.protocols}.values(), key=BY_TEXT
+        ),
         needs=[Choice(each, gettext(ATTENTION[each])) for each in NEEDS],
         next=wanted.address(after=found.next) if found.next else "",
         first=wanted.address(after=ANY) if wanted.after else "",

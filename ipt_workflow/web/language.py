@@ -101,7 +101,8 @@ def catalogue(language: str) -> NullTranslations:
 
 
 def gettext(message: str) -> str:
-    return catalogue(reader().language).gettext(message)
+    """A text in the reader's language. An empty one is empty: a catalogue has what it says of itself under that key."""
+    return catalogue(reader().language).gettext(message) if message else ""
 
 
 def ngettext(one: str, many: str, number: int) -> str:

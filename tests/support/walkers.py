@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Locator, Page, async_playwright
@@ -15,6 +15,8 @@ from ipt_workflow.store import people
 from ipt_workflow.web.app import application
 from support import http_server
 from support.chromium import PATIENCE, chromium
+
+LINKS: tuple[Literal["link", "button"], ...] = ("link", "button")  # what links may look like
 
 
 class Walkers:
@@ -62,8 +64,9 @@ class Hands:
         return self
 
     async def follow(self, text: str) -> "Hands":
-        """Follows a link. Where several have this text, the first."""
-        return await self._leave(self.page.get_by_role("link", name=text, exact=True).first)
+        """Follows a link, which may look like a button. Where several have this text, the first."""
+        link, button = (self.page.get_by_role(role, name=text, exact=True) for role in LINKS)
+        return await self._leave(link.or_(button).and_(self.page.locator("a[href]")).first)
 
     async def press(self, text: str) -> "Hands":
         return await self._leave(self.page.get_by_role("button", name=text, exact=True))

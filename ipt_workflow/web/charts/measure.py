@@ -57,7 +57,7 @@ def measure_chart(
     shown = [each for each in events if first <= each.at <= last]
     parts = [*_bands(frame), *_cuts(frame, view.baseline), *_phases(frame, phases, first, last)]
     parts += [*_events(frame, shown), *_readings(frame, whole, ended_at)]
-    title, sentence = _("%(scale)s over the course", scale=scale.title), _sentence(scale, view, whole)
+    title, sentence = _("%(scale)s over the course", scale=gettext(scale.title)), _sentence(scale, view, whole)
     return SvgChart(
         svg=drawing("measure", uid, (WIDTH, HEIGHT), title, sentence, parts),
         title=title,
