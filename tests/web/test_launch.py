@@ -238,3 +238,15 @@ def test_an_ehr_that_is_taken_off_the_list_meanwhile_lets_nobody_in(site, ehr):
         ehr.listed(iss="https://other.example/fhir")
         refused(site, browser.go(answer), "settings", 404)
         assert browser.send("GET", "/").status_code == 303
+
+
+def test_who_may_not_see_a_client_is_told_so_on_an_accessible_page(browse, axe):
+    async def test(site):
+        await (await site.api()).open("EHR-1")
+        client = await site.clinic.clients.get("EHR-1")
+        page = await (await site.visitor("admin-1", "admin")).open(f"/clients/{client.id}")
+        assert page.status == 200
+        assert "EHR-1" not in page.text
+        axe(page)
+
+    browse(test)

@@ -10,6 +10,7 @@ from ipt_workflow.web.language import _, n_
 SESSIONS_TOP, SESSIONS_TALL, WEEKS_TOP, WEEKS_TALL, EDGE = 4, 16, 28, 10, 2
 SPACE = 4
 BOXES_MAX = 60  # more would be too narrow to see
+BOXES_OPEN = 12  # without a limit there is room for so many: a full strip would say that all is used
 
 
 class PhasePart(msgspec.Struct, frozen=True):
@@ -48,7 +49,7 @@ def _boxes(used: int, limit: int | None, top: float, tall: float) -> list[str]:
     number = min(BOXES_MAX, max(used, limit or 0))
     if not number:
         return []
-    wide = (WIDTH - 2 * EDGE + SPACE) / number
+    wide = (WIDTH - 2 * EDGE + SPACE) / (number if limit is not None else max(number, BOXES_OPEN))
     kinds = ["over" if limit is not None and index >= limit else "used" if index < used else "free" for index in range(number)]
     return [box(kind, EDGE + index * wide, top, wide - min(SPACE, wide / 3), tall) for index, kind in enumerate(kinds)]
 

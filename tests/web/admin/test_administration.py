@@ -528,6 +528,21 @@ async def subscription_page(page):
     await page.follow(URL)
 
 
+async def subscription_form(page):
+    await subscription_page(page)
+    await page.follow("Change")
+
+
+async def key_form(page):
+    await subscription_page(page)
+    await page.follow("Replace the keys")
+
+
+async def source_key_form(page):
+    await source_page(page)
+    await page.follow("A new key")
+
+
 async def replay_form(page):
     await subscription_page(page)
     await page.follow("Send again what was missed")
@@ -536,7 +551,7 @@ async def replay_form(page):
 
 STATES = (
     person_page, person_form, faulty_person, person_leaving, person_left, enrolment_link, system_page, new_secret, source_page,
-    subscription_page, replay_form,
+    source_key_form, subscription_page, subscription_form, key_form, replay_form,
 )  # fmt: skip
 
 

@@ -216,6 +216,13 @@ def test_the_strip_fills_what_is_used_of_both_limits(used, agreed, week, weeks):
     assert chart.rows == (("Initial", "done", "3 of at most 3"),)
 
 
+def test_a_strip_without_an_agreed_number_is_not_full_after_the_first_session():
+    limits = charts.StripLimits(used=1, agreed=None, week=1, weeks=None)
+    boxes = classes(drawn(charts.phase_strip(limits, [], "s")), "used")
+    assert len(boxes) == 2
+    assert all(float(box.attrib["width"]) < 100 for box in boxes)
+
+
 @quickly
 @given(
     st.lists(st.tuples(st.integers(0, 35), st.integers(0, 5)).map(lambda pair: (min(pair[0], 7 * pair[1]), pair[1])), max_size=30)
