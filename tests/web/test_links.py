@@ -10,7 +10,8 @@ from web.test_page_access import ROWS
 
 from ipt_workflow.service import demo
 
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+|(?<=/protocols/)[^/]+|(?<=/people/)[^/]+-\d")
+# What makes one page of a kind differ from another. Two versions of `ipt-group` ship, so its pages lead further.
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+|(?<=/protocols/)(?!ipt-group)[^/]+|(?<=/people/)[^/]+-\d")
 # A session by link cannot be confirmed: the page says so.
 CLOSED = {"/confirm": 403}
 ROUTES = {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in ROWS if method == "GET"}
