@@ -107,10 +107,10 @@ def _together(template: Template, numbers: range, organisation: str = "default")
 
 
 async def read_postgres(place: Mapping[str, str], version: int, therapist: str) -> Rows:
-    """The rows of a demonstration course at this version."""
+    """The rows of the demonstration course of the therapist that has begun, and is at this version or soonest after it."""
     connection = await _connect(place)
     try:
-        query = "SELECT * FROM course WHERE version = $1 AND therapist = $2 ORDER BY id LIMIT 1"
+        query = "SELECT * FROM course WHERE version >= $1 AND therapist = $2 AND phase IS NOT NULL ORDER BY version, id LIMIT 1"
         course = await connection.fetchrow(query, version, therapist)
         rows = {
             table: await connection.fetch(f"SELECT * FROM {table} WHERE {column} = $1", course["id"])
@@ -144,7 +144,7 @@ async def _connect(place: Mapping[str, str]) -> Any:
 def read_sqlite(file: Path, version: int, therapist: str) -> Rows:
     connection = sqlite3.connect(file)
     connection.row_factory = sqlite3.Row
-    query = "SELECT * FROM course WHERE version = ? AND therapist = ? ORDER BY id LIMIT 1"
+    query = "SELECT * FROM course WHERE version >= ? AND therapist = ? AND phase IS NOT NULL ORDER BY version, id LIMIT 1"
     course = connection.execute(query, (version, therapist)).fetchone()
     rows = {
         table: connection.execute(f"SELECT * FROM {table} WHERE {column} = ?", (course["id"],)).fetchall()

@@ -16,8 +16,8 @@ from bench.processes import HOST, BenchFailed, free_port, run, started, wait_for
 
 COMMAND = Path(sys.executable).parent / "ipt-workflow"
 THERAPIST = "therapist-1"  # of the demonstration
-WHOLE = 20  # version of the demonstration's course to copy: in its middle phase
-BEGUN = 3  # version of the other course to copy: just started
+WHOLE = 20  # the least version of the demonstration's course to copy: in its middle phase
+BEGUN = 3  # the least version of the other course to copy: just started
 NOTE = {"trigger": "note", "data": {"text": "The client rang to say that they will be ten minutes late today."}}
 
 

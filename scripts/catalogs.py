@@ -41,11 +41,12 @@ PLACES = re.compile(r"%\(\w+\)s|\{\w+\}")
 
 
 def configured() -> Iterator[str]:
-    """What the shipped protocols and scales are called, and the bands of the scales."""
+    """What the shipped protocols and scales are called, the bands of the scales and their questions."""
     for path in sorted((WEB.parents[1] / "config").glob("*/*.toml")):
         document = toml_table(path)
         yield document["title"]
         yield from (band["label"] for band in document.get("bands", ()))
+        yield from document.get("item_texts", ())
 
 
 # Texts that stand in files of data.

@@ -403,14 +403,6 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
         """When the first session was from which weeks are counted, not regarding sessions before an adoption."""
         return min((session.at for session in self.sessions if session.begins_weeks), default=None)
 
-    @property
-    def undiscussed_since(self) -> dt.datetime | None:
-        """Since when nobody has discussed the course in supervision: the last time, or else its start. None unless it runs."""
-        if not self.open or self.phase is None:
-            return None
-        begun = self.started_at or self.opened_at
-        return max(begun, self.discussions[-1].at) if self.discussions else begun
-
     def session(self, seq: int) -> Session | None:
         return next((session for session in self.sessions if session.seq == seq), None)
 

@@ -12,6 +12,7 @@ from ipt_workflow.course.rules.requirements import requirements
 from ipt_workflow.errors import Refusal
 from ipt_workflow.service.access.break_glass import EmergencyAccesses, EmergencyAccessView
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.drafts import DraftLine, Drafts
 from ipt_workflow.service.registry import Registry
 from ipt_workflow.service.views.caseload import CourseLine
 from ipt_workflow.store import proposals as stored_proposals
@@ -98,6 +99,7 @@ class DayView(msgspec.Struct, frozen=True, kw_only=True):
     proposals: tuple[AnsweredProposal, ...]
     notices: tuple[WaitingNotices, ...]
     emergencies: tuple[EmergencyAccessView, ...]
+    drafts: tuple[DraftLine, ...]
     courses: dict[str, CourseLine]
     names: dict[str, str]
     open_courses: int
@@ -111,6 +113,7 @@ class TherapistDay:
         self.clinic = clinic
         self.registry = Registry(clinic)
         self.emergencies = EmergencyAccesses(clinic)
+        self.drafts = Drafts(clinic)
 
     async def of(self, principal: Principal) -> DayView:
         """The day of a therapist: of their own courses, of those that they cover, and of the members of their groups."""
@@ -128,16 +131,19 @@ class TherapistDay:
             "blocked": self._blocked(principal, treated, now),
             "notices": _notices(treated),
             "proposals": proposals,
+            "drafts": await self.drafts.begun(principal),
         }
-        shown = {each.course for items in lists.values() for each in items}
         known = {each.course.id: each for each in treated}
-        known |= {each.course.id: each for each in await self.registry.seen(principal, sorted(shown - known.keys()))}
-        courses = await self.registry.lines(principal, [known[each] for each in sorted(shown & known.keys())])
+        others = {each.course for each in proposals} - known.keys()
+        known |= {each.course.id: each for each in await self.registry.seen(principal, sorted(others))}
+        lists = {name: [each for each in items if each.course in known][:LISTED_MAX] for name, items in lists.items()}
+        shown = {each.course for items in lists.values() for each in items}
+        courses = await self.registry.lines(principal, [known[each] for each in sorted(shown)])
         await self.clinic.log(principal, "read", "day", [known[each] for each in courses])
         people = [*(each.therapist for each in courses.values()), *(each.decided_by for each in proposals)]
         return DayView(
             today=today,
-            **{name: tuple(each for each in items if each.course in courses)[:LISTED_MAX] for name, items in lists.items()},
+            **{name: tuple(items) for name, items in lists.items()},
             emergencies=tuple(emergencies),
             courses=courses,
             names=await self.registry.names([*people, *(each.person for each in emergencies)]),

@@ -9,7 +9,7 @@ from ipt_workflow.course.rules import Actor, Context
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, IptError, NotFound, ProposalDecided, Refusal, StaleVersion
 from ipt_workflow.machine import Accepted, Refused
-from ipt_workflow.service import lapses
+from ipt_workflow.service import lapses, seal
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.courses import Courses, checked_commands
 from ipt_workflow.service.decisions import retrying
@@ -23,7 +23,7 @@ from ipt_workflow.store import tokens
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.proposals import EntrySince, LapseReason, StoredProposal
-from ipt_workflow.store.units import DecidedProposal, OtherCourseStale
+from ipt_workflow.store.units import DecidedProposal, KeptAnswer, OtherCourseStale
 from ipt_workflow.values.types import Text
 
 NOT_SEEN = "There is no such proposal, or none that you may see."
@@ -44,6 +44,7 @@ class Proposals:
         self.courses = Courses(clinic)
         self.decisions = self.courses.decisions
         self._idempotency: Idempotency[Committed] = Idempotency(clinic)
+        self._proposed: Idempotency[ProposalView] = Idempotency(clinic)
 
     async def propose(self, principal: Principal, course_id: str, write: Write) -> ProposalView:
         """Keeps a command until a supervisor decides. Refuses a command that needs no co-signature, or that none could help."""
@@ -51,13 +52,20 @@ class Proposals:
         await self.clinic.require(principal, "propose", [course_id])
         await self.decisions.permit(principal, write.triggers, stored)
         await self.clinic.require_lasting(principal, "propose", stored)
+
+        async def replay(kept: KeptAnswer) -> ProposalView:
+            return _view(await self._find(kept.course_id))
+
+        return await self._proposed.run(write.key, replay, lambda: self._propose(principal, stored, write))
+
+    async def _propose(self, principal: Principal, stored: StoredCourse, write: Write) -> ProposalView:
         command, context = await self._to_propose(principal, stored, write)
         cosigned = msgspec.structs.replace(context, cosigner=ANY_SUPERVISOR)
         answer = self.decisions.decide(stored, (command,), cosigned)
         await self.decisions.accepted(principal, stored, answer, (command,), cosigned)
         proposal = StoredProposal(
             id=new_id(),
-            course_id=course_id,
+            course_id=stored.course.id,
             version=stored.course.version,
             trigger=command.trigger,
             body=msgspec.json.encode(command),
@@ -67,7 +75,8 @@ class Proposals:
             status="waiting",
             therapist=stored.course.therapist,
         )
-        await self.clinic.write(stored_proposals.insert, proposal)
+        kept = seal.kept_answer(self.clinic, write.key, proposal.id, 1, 1, context.now) if write.key else None
+        await self.clinic.write(single.propose, proposal, kept)
         await self.clinic.log(principal, "proposal", "proposed", [stored])
         return _view(await self._find(proposal.id))
 
@@ -228,7 +237,7 @@ class Proposals:
         oldest: dict[str, int] = {}
         for proposal in waiting:
             oldest[proposal.course_id] = min(proposal.version, oldest.get(proposal.course_id, proposal.version))
-        since = await self.clinic.read(stored_proposals.entries_since, oldest)
+        since = await self.clinic.read(stored_proposals.entries_since, oldest) if oldest else []
         return [_view(proposal, since if proposal.status == "waiting" else ()) for proposal in found]
 
     async def _find(self, proposal_id: str) -> StoredProposal:

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.store import attempts
-from ipt_workflow.store.courses import one_of
+from ipt_workflow.store.courses import by_ids, execute_by_ids
 from ipt_workflow.store.schema.tables import client_label as table
 from ipt_workflow.store.schema.tables import course
 from ipt_workflow.store.units import LoggedEvent
@@ -40,10 +40,10 @@ def of_course(connection: sa.Connection, organisation: str, course_id: str) -> S
     return StoredLabel(**row) if row else None
 
 
+_given = sa.select(table.c.client_id, table.c.sealed).where(table.c.sealed.is_not(None))
+_of_clients = by_ids(_given, table.c.organisation, table.c.client_id)
+
+
 def of_clients(connection: sa.Connection, organisation: str, client_ids: Sequence[str]) -> dict[str, bytes]:
     """The documents of the labels that these clients have, by client."""
-    mine = one_of(table.c.client_id, "ids", list(client_ids))[connection.dialect.name]
-    statement = sa.select(table.c.client_id, table.c.sealed).where(
-        table.c.organisation == organisation, mine, table.c.sealed.is_not(None)
-    )
-    return {row.client_id: row.sealed for row in connection.execute(statement)}
+    return {row.client_id: row.sealed for row in execute_by_ids(connection, _of_clients, organisation, client_ids)}

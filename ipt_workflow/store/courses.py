@@ -1,7 +1,8 @@
 """Reads courses and their journals. Plain statements: they fetch and decide nothing."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -50,15 +51,16 @@ def one_of(column: sa.ColumnElement[Any], ids: str, values: Sequence[str] | None
     return {"sqlite": column.in_(sa.select(listed.c.value)), "postgresql": column == sa.any_(array)}
 
 
-def _by_ids(select: sa.Select[Any], organisation: sa.Column[Any], id_column: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
+def by_ids(select: sa.Select[Any], organisation: sa.Column[Any], id_column: sa.Column[Any]) -> dict[str, sa.Select[Any]]:
     """A statement by dialect that takes any number of ids."""
     ours = select.where(organisation == sa.bindparam("organisation"))
     return {dialect: ours.where(found) for dialect, found in one_of(id_column, "ids").items()}
 
 
-def _execute(
-    connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Sequence[str]
+def execute_by_ids(
+    connection: sa.Connection, statements: dict[str, sa.Select[Any]], organisation: str, ids: Collection[str]
 ) -> sa.CursorResult[Any]:
+    """Runs one of the statements that `by_ids` makes."""
     return connection.execute(statements[connection.dialect.name], {"organisation": organisation, "ids": list(ids)})
 
 
@@ -125,43 +127,48 @@ def load_entries(
     triggers: Sequence[str] = (),
 ) -> list[Entry]:
     """A course's entries after a seq, in the order they were recorded; with `triggers`, only theirs."""
-    statement = (
-        _select_entries.where(entry.c.organisation == organisation, entry.c.course_id == course_id, entry.c.seq > after)
-        .order_by(entry.c.seq)
-        .limit(limit)
-    )
-    if triggers:
-        statement = statement.where(entry.c.trigger.in_(triggers))
-    return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in connection.execute(statement)]
+    values = {"organisation": organisation, "course": course_id, "after": after, "limit": limit, "triggers": list(triggers)}
+    rows = connection.execute(_entries(limited=limit is not None, of_triggers=bool(triggers)), values)
+    return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in rows]
 
 
-_entries_of = _by_ids(_select_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
+@cache
+def _entries(*, limited: bool, of_triggers: bool) -> sa.Select[Any]:
+    """A course's entries after a seq. Both, the limit and the triggers are parameters."""
+    its = (entry.c.organisation == relations.ORGANISATION, entry.c.course_id == sa.bindparam("course"))
+    statement = _select_entries.where(*its, entry.c.seq > sa.bindparam("after")).order_by(entry.c.seq)
+    if of_triggers:
+        statement = statement.where(entry.c.trigger.in_(sa.bindparam("triggers", expanding=True)))
+    return statement.limit(sa.bindparam("limit", type_=sa.Integer)) if limited else statement
+
+
+_entries_of = by_ids(_select_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
 
 
 def entries_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> dict[str, list[Entry]]:
     """The journals of several courses, each in the order it was recorded."""
     journals: dict[str, list[Entry]] = {course_id: [] for course_id in course_ids}
-    for row in _execute(connection, _entries_of, organisation, course_ids):
+    for row in execute_by_ids(connection, _entries_of, organisation, course_ids):
         recorded = read(row.canonical, salt=row.salt, sealed=row.sealed)
         journals[recorded.written.course].append(recorded)
     return journals
 
 
-_raw_entries_of = _by_ids(_raw_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
-_raw_courses = _by_ids(sa.select(*(_raw(column) for column in course.c)), course.c.organisation, course.c.id)
+_raw_entries_of = by_ids(_raw_entries.order_by(entry.c.course_id, entry.c.seq), entry.c.organisation, entry.c.course_id)
+_raw_courses = by_ids(sa.select(*(_raw(column) for column in course.c)), course.c.organisation, course.c.id)
 
 
 def raw_entries(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
     """The entries of courses for `integrity`: every column as the driver returns it, neither converted nor checked."""
     by_course: dict[str, list[sa.Row[Any]]] = {course_id: [] for course_id in ids}
-    for row in _execute(connection, _raw_entries_of, organisation, ids):
+    for row in execute_by_ids(connection, _raw_entries_of, organisation, ids):
         by_course[row.course_id].append(row)
     return by_course
 
 
 def raw_courses(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, sa.RowMapping]:
     """The rows of courses, also as the driver returns them, by course and by column."""
-    return {row["id"]: row for row in _execute(connection, _raw_courses, organisation, ids).mappings()}
+    return {row["id"]: row for row in execute_by_ids(connection, _raw_courses, organisation, ids).mappings()}
 
 
 def raw_form(connection: sa.Connection, column: sa.Column[Any], value: object) -> object:
@@ -193,7 +200,7 @@ def client_id(connection: sa.Connection, organisation: str, ref: str) -> str | N
     return found
 
 
-_clients_of = _by_ids(
+_clients_of = by_ids(
     sa.select(course.c.id, course.c.client_id, client.c.ref).select_from(WITH_CLIENT), course.c.organisation, course.c.id
 )
 
@@ -208,7 +215,9 @@ class CourseClient(msgspec.Struct, frozen=True):
 
 def clients_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[CourseClient]:
     """The clients of courses that exist."""
-    return [CourseClient(row.id, row.client_id, row.ref) for row in _execute(connection, _clients_of, organisation, course_ids)]
+    return [
+        CourseClient(row.id, row.client_id, row.ref) for row in execute_by_ids(connection, _clients_of, organisation, course_ids)
+    ]
 
 
 def courses_of(connection: sa.Connection, organisation: str, client_id: str) -> tuple[str, ...]:
@@ -236,11 +245,11 @@ def caseload(
     connection: sa.Connection, organisation: str, filters: Filters, after: str, limit: int, now: dt.datetime
 ) -> list[StoredCourse]:
     """A page of courses after an id, in the order they were opened (ids are UUIDv7)."""
-    sight = relations.sight(connection, organisation, filters.viewer, now) if filters.viewer else relations.Sight(None)
+    sight = relations.sight(connection, organisation, filters.viewer, now) if filters.viewer else relations.EVERYTHING
     if sight.own_only and filters.viewer:  # as a filter, so that the index of therapists serves all the others beside it
         if filters.therapist not in {None, filters.viewer.person}:
             return []
-        filters, sight = msgspec.structs.replace(filters, therapist=filters.viewer.person), relations.Sight(None)
+        filters, sight = msgspec.structs.replace(filters, therapist=filters.viewer.person), relations.EVERYTHING
     named, due = _by_what_is_due(connection, organisation, filters, now)
     due += [] if sight.condition is None else [sight.condition]
     named += [] if filters.ids is None else [set(filters.ids)]
@@ -252,8 +261,9 @@ def caseload(
         conditions.append(course.c.id > after)
     if filters.states is not None:
         conditions = [course.c.organisation == organisation, course.c.id.in_(_first_of(filters.states, conditions, limit))]
-    statement = _select_course.where(*conditions)
-    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id).limit(limit))]
+    statement = _select_course.where(*conditions).order_by(course.c.id).limit(limit)
+    seen = relations.values(organisation, filters.viewer, now) if filters.viewer else {}
+    return [stored_course(*row) for row in connection.execute(statement, seen)]
 
 
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
@@ -301,10 +311,13 @@ def course_ids_of(connection: sa.Connection, organisation: str, protocol: str, a
     return list(connection.execute(statement.order_by(course.c.id).limit(limit)).scalars())
 
 
+_courses_by_id = by_ids(_select_course, course.c.organisation, course.c.id)
+
+
 def courses_by_id(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> list[StoredCourse]:
     """The courses that exist under these ids."""
-    statement = _select_course.where(course.c.organisation == organisation, course.c.id.in_(ids))
-    return [stored_course(*row) for row in connection.execute(statement)]
+    found: Iterable[Any] = execute_by_ids(connection, _courses_by_id, organisation, ids)
+    return [stored_course(*row) for row in found]
 
 
 FEW = 2000  # so many ids are looked up one by one; if more courses fit, a walk in the order of ids soon fills a page
@@ -353,13 +366,19 @@ def courses_of_clients(
     condition = relations.sight(connection, organisation, who, now).condition
     if condition is not None:
         statement = statement.where(condition)
-    return [ClientCourse(row.client_id, row.id) for row in connection.execute(statement.order_by(course.c.id))]
+    found = connection.execute(statement.order_by(course.c.id), relations.values(organisation, who, now))
+    return [ClientCourse(row.client_id, row.id) for row in found]
+
+
+_of_client = _select_course.where(
+    course.c.organisation == relations.ORGANISATION, course.c.client_id == sa.bindparam("client")
+).order_by(course.c.id)
 
 
 def of_client(connection: sa.Connection, organisation: str, client_id: str) -> list[StoredCourse]:
     """A client's courses, in the order they were opened."""
-    statement = _select_course.where(course.c.organisation == organisation, course.c.client_id == client_id)
-    return [stored_course(*row) for row in connection.execute(statement.order_by(course.c.id))]
+    values = {"organisation": organisation, "client": client_id}
+    return [stored_course(*row) for row in connection.execute(_of_client, values)]
 
 
 def course_ids(connection: sa.Connection, organisation: str, after: str, limit: int) -> list[str]:

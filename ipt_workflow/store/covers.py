@@ -2,12 +2,16 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.access.cover import CoverTime
 from ipt_workflow.store import structs
+from ipt_workflow.store.courses import by_ids, execute_by_ids
+from ipt_workflow.store.relations import NOW, ORGANISATION
 from ipt_workflow.store.schema.tables import course, cover_course
 from ipt_workflow.store.schema.tables import cover as table
 
@@ -49,20 +53,33 @@ def page(
     connection: sa.Connection, organisation: str, people: Sequence[str] | None, now: dt.datetime, after: str, limit: int
 ) -> list[StoredCover]:
     """A page of the cover that is not over yet, after an id, in the order it was arranged. With `people`: by or for any of them."""
-    statement = _select.where(
-        table.c.organisation == organisation, table.c.id > after, table.c.ends_at > now, table.c.ended_at.is_(None)
-    )
-    if people is not None:
+    among = {} if people is None else {"people": list(people)}
+    values = {"organisation": organisation, "now": now, "after": after, "limit": limit, **among}
+    return structs.read_all(connection, _page(of_people=people is not None), StoredCover, values)
+
+
+@cache
+def _page(*, of_people: bool) -> sa.Select[Any]:
+    """A page of cover. The people in question are a parameter."""
+    still = (table.c.ends_at > NOW, table.c.ended_at.is_(None))
+    statement = _select.where(table.c.organisation == ORGANISATION, table.c.id > sa.bindparam("after"), *still)
+    if of_people:
+        people: sa.BindParameter[Any] = sa.bindparam("people", expanding=True)
         statement = statement.where(sa.or_(table.c.therapist.in_(people), table.c.colleague.in_(people)))
-    return structs.read_all(connection, statement.order_by(table.c.id).limit(limit), StoredCover)
+    return statement.order_by(table.c.id).limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+_courses_of = by_ids(
+    sa.select(cover_course.c.cover_id, cover_course.c.course_id).order_by(cover_course.c.course_id),
+    cover_course.c.organisation,
+    cover_course.c.cover_id,
+)
 
 
 def courses_of(connection: sa.Connection, organisation: str, cover_ids: Sequence[str]) -> dict[str, list[str]]:
     """The courses that covers name, by cover."""
-    where = (cover_course.c.organisation == organisation, cover_course.c.cover_id.in_(cover_ids))
     named: dict[str, list[str]] = {cover_id: [] for cover_id in cover_ids}
-    statement = sa.select(cover_course.c.cover_id, cover_course.c.course_id).where(*where)
-    for row in connection.execute(statement.order_by(cover_course.c.course_id)):
+    for row in execute_by_ids(connection, _courses_of, organisation, cover_ids):
         named[row.cover_id].append(row.course_id)
     return named
 

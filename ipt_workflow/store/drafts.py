@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.store import structs
+from ipt_workflow.store import people, structs
 from ipt_workflow.store.schema.tables import draft as table
 from ipt_workflow.store.upserts import insert_or
 
@@ -30,6 +30,7 @@ class StoredDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _select = sa.select(*structs.columns(table, StoredDraft))
+_one = _select.where(*(table.c[name] == sa.bindparam(name) for name in ("organisation", *DraftPlace.__struct_fields__)))
 
 
 def keep(connection: sa.Connection, organisation: str, draft: StoredDraft) -> None:
@@ -40,7 +41,7 @@ def keep(connection: sa.Connection, organisation: str, draft: StoredDraft) -> No
 
 
 def find(connection: sa.Connection, organisation: str, place: DraftPlace) -> StoredDraft | None:
-    return structs.read_first(connection, _select.where(*_at(organisation, place)), StoredDraft)
+    return structs.read_first(connection, _one, StoredDraft, {"organisation": organisation, **msgspec.structs.asdict(place)})
 
 
 def of_person(connection: sa.Connection, organisation: str, person: str, limit: int) -> list[StoredDraft]:
@@ -55,11 +56,16 @@ def drop(connection: sa.Connection, organisation: str, place: DraftPlace) -> boo
 
 
 def end_of(connection: sa.Connection, organisation: str, person: str, roles: Sequence[str], _now: dt.datetime) -> int:
-    """Removes the drafts of a person who is no therapist any more: nobody else may read them. Returns how many."""
-    if "therapist" not in roles:
+    """Removes the drafts of a person who is no therapist any more, and no supervisor who is none: nobody else may read them. Returns how many."""
+    if "therapist" not in roles and ("supervisor" not in roles or _is_therapist(connection, organisation, person)):
         return 0
     where = (table.c.organisation == organisation, table.c.person == person)
     return connection.execute(sa.delete(table).where(*where)).rowcount
+
+
+def _is_therapist(connection: sa.Connection, organisation: str, person: str) -> bool:
+    known = people.find(connection, organisation, person)
+    return known is not None and "therapist" in known.roles
 
 
 def _at(organisation: str, place: DraftPlace) -> tuple[sa.ColumnElement[bool], ...]:

@@ -2,13 +2,16 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.store import attempts, events, structs
+from ipt_workflow.store.courses import by_ids, execute_by_ids
 from ipt_workflow.store.events import NewEvent
+from ipt_workflow.store.relations import ORGANISATION
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import LoggedEvent
 from ipt_workflow.store.upserts import insert_or
@@ -161,26 +164,39 @@ class AccessFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 def page(connection: sa.Connection, organisation: str, filters: AccessFilters, after: str, limit: int) -> list[StoredAccess]:
     """A page of accesses after an id, in the order in which they were started."""
-    statement = _select.where(access.c.organisation == organisation, access.c.id > after)
-    if filters.reviewed is not None:
-        statement = statement.where(review.c.access_id.is_not(None) if filters.reviewed else review.c.access_id.is_(None))
-    if filters.but is not None:
-        statement = statement.where(access.c.person != filters.but)
-    if filters.since is not None:
-        statement = statement.where(access.c.starts_at >= filters.since)
-    if filters.of is not None:
-        theirs = sa.select(course.c.client_id).where(course.c.organisation == organisation, course.c.therapist == filters.of)
-        statement = statement.where(sa.or_(access.c.person == filters.of, access.c.client_id.in_(theirs)))
-    return structs.read_all(connection, statement.order_by(access.c.id).limit(limit), StoredAccess)
+    values = {name: value for name, value in msgspec.structs.asdict(filters).items() if value is not None}
+    statement = _page(filters.reviewed, frozenset(values))
+    return structs.read_all(
+        connection, statement, StoredAccess, {**values, "organisation": organisation, "after": after, "limit": limit}
+    )
+
+
+@cache
+def _page(reviewed: bool | None, asked: frozenset[str]) -> sa.Select[Any]:
+    """A page of the accesses that meet the filters of these names, whose values are parameters."""
+    statement = _select.where(access.c.organisation == ORGANISATION, access.c.id > sa.bindparam("after"))
+    if reviewed is not None:
+        statement = statement.where(review.c.access_id.is_not(None) if reviewed else review.c.access_id.is_(None))
+    if "but" in asked:
+        statement = statement.where(access.c.person != sa.bindparam("but"))
+    if "since" in asked:
+        statement = statement.where(access.c.starts_at >= sa.bindparam("since", type_=access.c.starts_at.type))
+    if "of" in asked:
+        of = sa.bindparam("of", type_=access.c.person.type)
+        its = (course.c.organisation == access.c.organisation, course.c.client_id == access.c.client_id)
+        statement = statement.where(sa.or_(access.c.person == of, sa.exists().where(*its, course.c.therapist == of)))
+    return statement.order_by(access.c.id).limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+_starts_of = by_ids(sa.select(access.c.person, access.c.starts_at), access.c.organisation, access.c.person)
+# Without an order: for one, SQLite would read all courses.
+_courses_of_clients = by_ids(sa.select(course.c.client_id, course.c.id), course.c.organisation, course.c.client_id)
 
 
 def starts_of(connection: sa.Connection, organisation: str, people: Sequence[str]) -> dict[str, list[dt.datetime]]:
     """When each of these people started emergency accesses."""
     found: dict[str, list[dt.datetime]] = {person: [] for person in people}
-    statement = sa.select(access.c.person, access.c.starts_at).where(
-        access.c.organisation == organisation, access.c.person.in_(people)
-    )
-    for row in connection.execute(statement):
+    for row in execute_by_ids(connection, _starts_of, organisation, people):
         found[row.person].append(row.starts_at)
     return found
 
@@ -188,9 +204,6 @@ def starts_of(connection: sa.Connection, organisation: str, people: Sequence[str
 def courses_of_clients(connection: sa.Connection, organisation: str, clients: Sequence[str]) -> dict[str, list[str]]:
     """The ids of each client's courses, in the order they were opened."""
     found: dict[str, list[str]] = {each: [] for each in clients}
-    statement = sa.select(course.c.client_id, course.c.id).where(
-        course.c.organisation == organisation, course.c.client_id.in_(clients)
-    )
-    for row in connection.execute(statement.order_by(course.c.id)):
+    for row in execute_by_ids(connection, _courses_of_clients, organisation, clients):
         found[row.client_id].append(row.id)
-    return found
+    return {each: sorted(ids) for each, ids in found.items()}

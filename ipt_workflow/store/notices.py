@@ -231,10 +231,13 @@ def page(
     ):
         if value is not None:
             statement = statement.where(column == value)
-    visible = relations.sight(connection, organisation, filters.viewer, now).condition if filters.viewer else None
-    if visible is not None and filters.viewer:
-        statement = statement.where(sa.or_(visible, course.c.id.is_(None)) if filters.viewer.role == "supervisor" else visible)
-    return [ListedNotice(_read(found), *found[-2:]) for found in connection.execute(statement.order_by(notice.c.id).limit(limit))]
+    viewer = filters.viewer
+    visible = relations.sight(connection, organisation, viewer, now).condition if viewer else None
+    if visible is not None and viewer:
+        statement = statement.where(sa.or_(visible, course.c.id.is_(None)) if viewer.role == "supervisor" else visible)
+    seen = relations.values(organisation, viewer, now) if viewer else {}
+    found = connection.execute(statement.order_by(notice.c.id).limit(limit), seen)
+    return [ListedNotice(_read(each), *each[-2:]) for each in found]
 
 
 def _course_of_notice() -> sa.ScalarSelect[Any]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from ipt_workflow.access.people import StaffMember, in_order
 from ipt_workflow.errors import IptError
 from ipt_workflow.store import roles
-from ipt_workflow.store.courses import one_of
+from ipt_workflow.store.courses import by_ids, execute_by_ids, one_of
 from ipt_workflow.store.schema.tables import person as table
 from ipt_workflow.store.schema.tables import person_supervisor as supervision
 from ipt_workflow.store.upserts import insert_or
@@ -53,6 +54,13 @@ class PersonFilters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = [table.c[name] for name in StoredPerson.__struct_fields__ if name != "supervisors"]
+_names = by_ids(sa.select(table.c.id, table.c.name), table.c.organisation, table.c.id)
+_members = by_ids(sa.select(*roles.MEMBER_COLUMNS), table.c.organisation, table.c.id)
+_supervisors_of = by_ids(
+    sa.select(supervision.c.person, supervision.c.supervisor).order_by(supervision.c.person, supervision.c.supervisor),
+    supervision.c.organisation,
+    supervision.c.person,
+)
 
 
 def insert(connection: sa.Connection, organisation: str, new: StoredPerson) -> bool:
@@ -95,11 +103,8 @@ def find(connection: sa.Connection, organisation: str, person: str) -> StoredPer
 
 def names(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, str]:
     """The names of those of these people who are known, by id."""
-    named = one_of(table.c.id, "ids", list(ids))[connection.dialect.name]
-    return {
-        row.id: row.name
-        for row in connection.execute(sa.select(table.c.id, table.c.name).where(table.c.organisation == organisation, named))
-    }
+    found = execute_by_ids(connection, _names, organisation, ids)
+    return {row.id: row.name for row in found}
 
 
 def page(connection: sa.Connection, organisation: str, filters: PersonFilters, after: str, limit: int | None) -> list[StoredPerson]:
@@ -121,8 +126,7 @@ def page(connection: sa.Connection, organisation: str, filters: PersonFilters, a
 
 def members(connection: sa.Connection, organisation: str, ids: Collection[str]) -> dict[str, StaffMember]:
     """The people who are known among these ids."""
-    statement = sa.select(*roles.MEMBER_COLUMNS).where(table.c.organisation == organisation)
-    found = connection.execute(statement.where(one_of(table.c.id, "ids", list(ids))[connection.dialect.name]))
+    found: Iterable[Any] = execute_by_ids(connection, _members, organisation, ids)
     return {row.id: roles.staff_member(*row) for row in found}
 
 
@@ -147,10 +151,8 @@ def _supervise(connection: sa.Connection, organisation: str, person: str, superv
 
 def _supervisors(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The supervisors of people, by person."""
-    named = one_of(supervision.c.person, "people", list(ids))[connection.dialect.name]
-    statement = sa.select(supervision.c.person, supervision.c.supervisor).where(supervision.c.organisation == organisation, named)
     by_person: dict[str, tuple[str, ...]] = {}
-    for row in connection.execute(statement.order_by(supervision.c.person, supervision.c.supervisor)):
+    for row in execute_by_ids(connection, _supervisors_of, organisation, ids):
         by_person[row.person] = (*by_person.get(row.person, ()), row.supervisor)
     return by_person
 

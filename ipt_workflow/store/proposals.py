@@ -2,14 +2,17 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.access.relations import Viewer
 from ipt_workflow.store import relations, structs
-from ipt_workflow.store.schema.tables import entry
+from ipt_workflow.store.courses import by_ids, execute_by_ids
+from ipt_workflow.store.relations import ORGANISATION, Sight
+from ipt_workflow.store.schema.tables import course, entry
 from ipt_workflow.store.schema.tables import proposal as table
 
 LapseReason = Literal["course_ended", "moved_on", "proposer", "revised"]
@@ -52,6 +55,9 @@ class EntrySince(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _select = sa.select(*structs.columns(table, StoredProposal))
+_LIMIT = sa.bindparam("limit", type_=sa.Integer)
+_mine = _select.where(table.c.organisation == ORGANISATION, table.c.proposed_by == sa.bindparam("person"))
+_of_proposer = _mine.order_by(table.c.id.desc()).limit(_LIMIT)
 
 
 def insert(connection: sa.Connection, organisation: str, new: StoredProposal) -> None:
@@ -71,13 +77,20 @@ def page(
     connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime, *, status: str | None, after: str, limit: int
 ) -> list[StoredProposal]:
     """A page of proposals after an id, in the order they were made: those on courses that the viewer may see at this moment."""
-    statement = _select.where(table.c.organisation == organisation, table.c.id > after)
-    if status:
-        statement = statement.where(table.c.status == status)
-    visible = relations.visible_ids(connection, organisation, who, now)
-    if visible is not None:
-        statement = statement.where(table.c.course_id.in_(visible))
-    return structs.read_all(connection, statement.order_by(table.c.id).limit(limit), StoredProposal)
+    statement = _page(relations.sight(connection, organisation, who, now), of_status=bool(status))
+    values = {**relations.values(organisation, who, now), "status": status, "after": after, "limit": limit}
+    return structs.read_all(connection, statement, StoredProposal, values)
+
+
+@cache
+def _page(sight: Sight, *, of_status: bool) -> sa.Select[Any]:
+    statement = _select.where(table.c.organisation == ORGANISATION, table.c.id > sa.bindparam("after"))
+    if of_status:
+        statement = statement.where(table.c.status == sa.bindparam("status"))
+    if sight.condition is not None:  # course by course: else a database would first list all that can be seen
+        of_course = sa.and_(course.c.organisation == table.c.organisation, course.c.id == table.c.course_id)
+        statement = statement.select_from(table.join(course, of_course)).where(sight.condition)
+    return statement.order_by(table.c.id).limit(_LIMIT)
 
 
 def find(connection: sa.Connection, organisation: str, proposal_id: str) -> StoredProposal | None:
@@ -85,16 +98,21 @@ def find(connection: sa.Connection, organisation: str, proposal_id: str) -> Stor
     return structs.read_first(connection, statement, StoredProposal)
 
 
+_undecided = _select.where(table.c.body.is_not(None)).order_by(table.c.id)
+_undecided_on = by_ids(_undecided, table.c.organisation, table.c.course_id)
+
+
 def undecided_on(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> list[StoredProposal]:
     """The proposals on these courses that wait for a supervisor, or to be revised."""
-    where = (table.c.organisation == organisation, table.c.body.is_not(None), table.c.course_id.in_(course_ids))
-    return structs.read_all(connection, _select.where(*where).order_by(table.c.id), StoredProposal)
+    found = execute_by_ids(connection, _undecided_on, organisation, course_ids)
+    return [StoredProposal(**row) for row in found.mappings()]
 
 
 def of_proposer(connection: sa.Connection, organisation: str, person: str, limit: int) -> list[StoredProposal]:
     """What a person proposed last, the newest first."""
-    where = (table.c.organisation == organisation, table.c.proposed_by == person)
-    return structs.read_all(connection, _select.where(*where).order_by(table.c.id.desc()).limit(limit), StoredProposal)
+    return structs.read_all(
+        connection, _of_proposer, StoredProposal, {"organisation": organisation, "person": person, "limit": limit}
+    )
 
 
 def entries_since(connection: sa.Connection, organisation: str, versions: Mapping[str, int]) -> list[EntrySince]:

@@ -34,7 +34,7 @@ def newest_entries(
     """A page of entries before a position, the latest first: of the courses that the viewer may see at this moment."""
     all_entries = sa.select(*columns(entry, PlaceInTime)).where(entry.c.organisation == organisation)
     source: Any = entry.c
-    theirs = relations.visible_ids(connection, organisation, who, now)
+    theirs = relations.sight(connection, organisation, who, now).ids
     if theirs is not None and who.sees_organisation:
         all_entries = all_entries.where(entry.c.course_id.in_(theirs))
     elif theirs is not None:
@@ -45,4 +45,4 @@ def newest_entries(
     if since is not None:
         statement = statement.where(source.recorded_at >= since)
     ordered = statement.order_by(source.recorded_at.desc(), source.id.desc()).limit(limit)
-    return read_all(connection, ordered, PlaceInTime)
+    return read_all(connection, ordered, PlaceInTime, relations.values(organisation, who, now))

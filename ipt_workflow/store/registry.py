@@ -6,14 +6,17 @@ is full. Where one kind is asked for, it alone decides.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.access.relations import Viewer
 from ipt_workflow.store import relations
+from ipt_workflow.store.courses import one_of
+from ipt_workflow.store.relations import NOW, ORGANISATION, Sight
 from ipt_workflow.store.schema.tables import OPEN, course
 
 NEEDS = (
@@ -22,7 +25,10 @@ NEEDS = (
 )
 FEW = 2000
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-NOW = sa.bindparam("now", type_=course.c.last_recorded_at.type)
+SINCE = sa.bindparam("since", type_=NOW.type)
+RANK = sa.bindparam("rank", type_=sa.Integer)
+AFTER = sa.bindparam("after", type_=course.c.id.type)
+LIMIT = sa.bindparam("limit", type_=sa.Integer)
 _open: sa.ColumnElement[bool] = sa.literal_column(OPEN)
 
 
@@ -57,14 +63,35 @@ def page(
     if sight.own_only and filters.therapist not in {None, who.person}:
         return []
     therapist = who.person if sight.own_only else filters.therapist
-    wanted = ((course.c.therapist, therapist), (course.c.protocol, filters.protocol), (course.c.phase, filters.phase))
-    conditions = [course.c.organisation == organisation, *(column == value for column, value in wanted if value is not None)]
-    if sight.condition is not None and not sight.own_only:
-        conditions.append(sight.condition)
+    wanted = {"therapist": therapist, "protocol": filters.protocol, "phase": filters.phase}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    among = Among(relations.EVERYTHING if sight.own_only else sight, tuple(given))
+    values = {**relations.values(organisation, who, now), **given}
     order = _order(filters.attention)
-    place = order.place(connection, organisation, after, now) if after else None
-    few = len(connection.execute(sa.select(course.c.id).where(_open, *conditions).limit(FEW + 1)).all()) <= FEW
-    return (order.sorted if few else order.by_kind)(connection, conditions, place, limit, now)
+    place = order.place(connection, after, values) if after else None
+    ids = connection.execute(_some(among), {**values, "limit": FEW + 1}).scalars().all()
+    if len(ids) <= FEW:
+        return order.sorted(connection, among, place, {**values, "ids": sorted(ids), "limit": limit})
+    return order.by_kind(connection, among, place, {**values, "limit": limit})
+
+
+class Among(msgspec.Struct, frozen=True):
+    """Which open courses are in question: those of a sight whose columns have the values of the parameters of their names."""
+
+    sight: Sight
+    columns: tuple[str, ...]
+
+    @property
+    def filters(self) -> list[sa.ColumnElement[bool]]:
+        return [_open, course.c.organisation == ORGANISATION, *(course.c[name] == sa.bindparam(name) for name in self.columns)]
+
+
+@cache
+def _some(among: Among) -> sa.Select[tuple[str]]:
+    """Some of the courses in question, and perhaps others that are tied to the viewer: those are few."""
+    if among.sight.ties:
+        return among.sight.some(LIMIT, _open)
+    return among.sight.some(LIMIT, *among.filters)
 
 
 class _Order:
@@ -79,63 +106,56 @@ class _Order:
         self.none = len(kinds)  # the rank of a course that needs nobody
         due = [(column <= NOW, column) for column in self.columns]
         self.rank = sa.case(*((is_due, sa.literal(rank)) for rank, (is_due, _) in enumerate(due)), else_=sa.literal(self.none))
-        self.since = sa.case(*due, else_=_moment(LONG_AGO))
+        self.since = sa.case(*due, else_=sa.literal(LONG_AGO, NOW.type))
         self.key = (self.rank, self.since, course.c.id)
         self.higher = [sa.or_(column.is_(None), column > NOW) for column in self.columns]  # that a course has none of a higher rank
 
-    def place(self, connection: sa.Connection, organisation: str, course_id: str, now: dt.datetime) -> Place | None:
+    def place(self, connection: sa.Connection, course_id: str, values: Mapping[str, Any]) -> Place | None:
         """Where a course stands in the order; None if there is no such course."""
-        statement = sa.select(self.rank, self.since).where(course.c.organisation == organisation, course.c.id == course_id)
-        row = connection.execute(statement, {"now": now}).first()
+        statement = sa.select(self.rank, self.since).where(course.c.organisation == ORGANISATION, course.c.id == course_id)
+        row = connection.execute(statement, values).first()
         return Place(row[0], row[1], course_id) if row else None
 
-    def sorted(
-        self,
-        connection: sa.Connection,
-        conditions: Sequence[sa.ColumnElement[bool]],
-        after: Place | None,
-        limit: int,
-        now: dt.datetime,
-    ) -> list[str]:
-        later = [] if after is None else [sa.tuple_(*self.key) > sa.tuple_(after.rank, _moment(after.since), after.id)]
-        needing = [] if self.every else [self.rank < self.none]
-        statement = sa.select(course.c.id).where(_open, *conditions, *needing, *later).order_by(*self.key)
-        return list(connection.execute(statement.limit(limit), {"now": now}).scalars())
+    def sorted(self, connection: sa.Connection, among: Among, after: Place | None, values: Mapping[str, Any]) -> list[str]:
+        begun = {} if after is None else {"rank": after.rank, "since": after.since, "after": after.id}
+        statement = _sorted(self, among, connection.dialect.name, later=after is not None)
+        return list(connection.execute(statement, {**values, **begun}).scalars())
 
-    def by_kind(
-        self,
-        connection: sa.Connection,
-        conditions: Sequence[sa.ColumnElement[bool]],
-        after: Place | None,
-        limit: int,
-        now: dt.datetime,
-    ) -> list[str]:
+    def by_kind(self, connection: sa.Connection, among: Among, after: Place | None, values: Mapping[str, Any]) -> list[str]:
         """The courses of one rank after another, until there are enough. Ranks before the place are left out."""
         found: list[str] = []
         for rank in range(after.rank if after else 0, self.none + self.every):
-            statement = self._of_rank(rank, after).where(_open, *conditions)
-            rows = connection.execute(statement.limit(limit - len(found)), {"now": now})
-            found += [row.id for row in rows]
-            if len(found) == limit:
+            begun = after if after and after.rank == rank else Place(rank, LONG_AGO, "")
+            more = {"since": begun.since, "after": begun.id, "limit": values["limit"] - len(found)}
+            found += connection.execute(_of_rank(self, among, rank, later=begun is after), {**values, **more}).scalars()
+            if len(found) == values["limit"]:
                 break
         return found
 
-    def _of_rank(self, rank: int, after: Place | None) -> sa.Select[tuple[str]]:
-        """The courses of a rank, in order. An index of its kind holds them so."""
-        begun = after if after and after.rank == rank else None
-        statement = sa.select(course.c.id).where(*self.higher[:rank])
-        if rank == self.none:
-            return statement.where(course.c.id > (begun.id if begun else "")).order_by(course.c.id)
-        since = self.columns[rank]
-        later = [] if begun is None else [sa.tuple_(since, course.c.id) > sa.tuple_(_moment(begun.since), begun.id)]
-        return statement.where(since <= NOW, *later).order_by(since, course.c.id)
+
+@cache
+def _sorted(order: _Order, among: Among, dialect: str, *, later: bool) -> sa.Select[Any]:
+    """The courses in question among those in the parameter `ids`, in the order; with `later` those after a place."""
+    few = one_of(course.c.id, "ids")[dialect]
+    more = [sa.tuple_(*order.key) > sa.tuple_(RANK, SINCE, AFTER)] if later else []
+    needing = [] if order.every else [order.rank < order.none]
+    return sa.select(course.c.id).where(few, *among.filters, *needing, *more).order_by(*order.key).limit(LIMIT)
+
+
+@cache
+def _of_rank(order: _Order, among: Among, rank: int, *, later: bool) -> sa.Select[Any]:
+    """The courses in question that have a rank, in the order. An index of its kind holds them so."""
+    walked = among.sight.walked
+    seen = [] if walked is None else [walked]
+    statement = sa.select(course.c.id).where(*order.higher[:rank], *among.filters, *seen).limit(LIMIT)
+    if rank == order.none:
+        return statement.where(course.c.id > AFTER).order_by(course.c.id)
+    since = order.columns[rank]
+    more = [sa.tuple_(since, course.c.id) > sa.tuple_(SINCE, AFTER)] if later else []
+    return statement.where(since <= NOW, *more).order_by(since, course.c.id)
 
 
 @cache
 def _order(kind: str | None) -> _Order:
     """The order by one kind of need, or by all."""
     return _Order((kind,) if kind else NEEDS, every=kind is None)
-
-
-def _moment(value: dt.datetime) -> sa.ColumnElement[dt.datetime]:
-    return sa.literal(value, course.c.last_recorded_at.type)

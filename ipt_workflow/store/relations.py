@@ -7,7 +7,7 @@ which kinds of tie the person has at all: most have none, and then their own cou
 import datetime as dt
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -123,12 +123,22 @@ class _Tied:
         )
 
 
+ORGANISATION = sa.bindparam("organisation", type_=course.c.organisation.type)
+VIEWER = sa.bindparam("viewer", type_=course.c.therapist.type)
+NOW = sa.bindparam("now", type_=cover.c.ends_at.type)
+EMERGENCY = "emergency"
+
+
+def _tied(*, supervises: bool) -> _Tied:
+    """The ties of whoever the parameters of a statement say."""
+    return _Tied(ORGANISATION, VIEWER, NOW, supervises=supervises)
+
+
 @cache
 def _ties_held(*, supervises: bool) -> sa.Select[Any]:
-    """Which kinds of tie the parameter `person` has to any course. It is made once, since making it takes longer than running it."""
-    now = sa.bindparam("now", type_=cover.c.ends_at.type)
-    tied = _Tied(sa.bindparam("organisation"), sa.bindparam("person"), now, supervises=supervises)
-    ties = {**tied.kinds, "emergency": tied.emergency}
+    """Which kinds of tie the viewer has to any course. It is made once, since making it takes longer than running it."""
+    tied = _tied(supervises=supervises)
+    ties = {**tied.kinds, EMERGENCY: tied.emergency}
     held: sa.Select[Any] = sa.select(*(sa.exists(ids_of()).label(kind) for kind, ids_of in ties.items()))  # type: ignore[assignment]
     return held
 
@@ -153,63 +163,149 @@ def supervisees(organisation: Value, supervisor: Value) -> Ids:
     )
 
 
+_supervisees = supervisees(ORGANISATION, VIEWER)
+
+
 def supervisees_of(connection: sa.Connection, organisation: str, supervisor: str) -> frozenset[str]:
-    return frozenset(row.person for row in connection.execute(supervisees(organisation, supervisor)))
+    found = connection.execute(_supervisees, {"organisation": organisation, "viewer": supervisor})
+    return frozenset(row.person for row in found)
 
 
 def relations_of(
     connection: sa.Connection, organisation: str, who: Viewer, ids: Sequence[str], now: dt.datetime
 ) -> dict[str, Relation]:
     """How a person is related to each of these courses at this moment, as far as the courses exist for them."""
-    tied = _Tied(organisation, who.person, now, supervises=who.sees_supervisees)
-    kinds = {"named": tied.named, "emergency": tied.emergency, **tied.kinds}
-    columns = [course.c.id.in_(ids_of()).label(kind) for kind, ids_of in kinds.items()]
-    statement = sa.select(course.c.id, course.c.therapist, course.c.restricted, course.c.shared, *columns)
+    statement = _ties_to(supervises=who.sees_supervisees)
     related = {}
-    for row in connection.execute(statement.where(course.c.organisation == organisation, course.c.id.in_(ids))).mappings():
-        ties = Ties(**{kind: bool(row[kind]) for kind in kinds})
+    for row in connection.execute(statement, {**values(organisation, who, now), "ids": list(ids)}).mappings():
+        ties = Ties(**{kind: bool(found) for kind, found in row.items() if kind not in _DECIDING})
         related[row["id"]] = relation(who, row["therapist"], ties, restricted=row["restricted"], shared=row["shared"])
     return {course_id: found for course_id, found in related.items() if found}
 
 
-class Sight(msgspec.Struct, frozen=True):
-    """The condition on `course` that a person may see it; None if they see every course. `own_only`: that they are its therapist."""
+_DECIDING = ("id", "therapist", "restricted", "shared")  # the columns of a course that decide beside the ties to it
 
-    condition: sa.ColumnElement[bool] | None
-    own_only: bool = False
+
+@cache
+def _ties_to(*, supervises: bool) -> sa.Select[Any]:
+    """Each of the courses in the parameter `ids` with the ties of the viewer to it."""
+    tied = _tied(supervises=supervises)
+    kinds = {"named": tied.named, EMERGENCY: tied.emergency, **tied.kinds}
+    columns = [course.c.id.in_(ids_of()).label(kind) for kind, ids_of in kinds.items()]
+    statement = sa.select(*(course.c[name] for name in _DECIDING), *columns)
+    return statement.where(course.c.organisation == ORGANISATION, course.c.id.in_(sa.bindparam("ids", expanding=True)))
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """What somebody may see at a moment: every course, or those that meet a condition whose parameters are `values`.
+
+    It decides the text of a statement, so statements are made once for each sight.
+    `rule` is how it is decided; `ties` are the kinds of tie that open courses beside the person's own.
+    """
+
+    rule: Literal["everything", "shared", "nothing", "organisation", "tied"]
+    ties: tuple[str, ...] = ()
+    supervises: bool = False
+
+    @property
+    def condition(self) -> sa.ColumnElement[bool] | None:
+        """The condition on `course` that the viewer may see it; None if they see every course."""
+        found: sa.ColumnElement[bool] | None = _condition(self)
+        return found
+
+    @property
+    def walked(self) -> sa.ColumnElement[bool] | None:
+        """The same, to be asked of course after course. It lists none but those that the viewer is tied to."""
+        found: sa.ColumnElement[bool] | None = _walked(self)
+        return found
+
+    @property
+    def own_only(self) -> bool:
+        """Whether they see the courses whose therapist they are, and no others."""
+        return self.rule == "tied" and not self.ties
+
+    @property
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        """That a course is one of the organisation that the viewer may see."""
+        return [course.c.organisation == ORGANISATION, *([] if self.condition is None else [self.condition])]
+
+    def some(self, limit: sa.BindParameter[int], *which: sa.ColumnElement[bool]) -> Ids:
+        """The ids of some of the courses that the viewer may see, in no order. `which` has literals on the columns of a course."""
+        if self.rule == "tied" and not self.own_only:
+            return sa.select(_reached(self, *which).c.id).limit(
+                limit
+            )  # of the whole condition, SQLite would list every course first
+        return sa.select(course.c.id).where(*self.conditions, *which).limit(limit)
+
+    @property
+    def ids(self) -> Ids | None:
+        """The ids of the courses that the viewer may see; None if they see every course."""
+        return None if self.condition is None else sa.select(course.c.id).where(*self.conditions)
+
+
+EVERYTHING = Sight("everything")
+
+
+def values(organisation: str, who: Viewer, now: dt.datetime) -> dict[str, Any]:
+    """The values of the parameters of whatever is seen by somebody at this moment."""
+    return {"organisation": organisation, "viewer": who.person, "now": now}
 
 
 def sight(connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime) -> Sight:
     """What a person may see at this moment."""
     if who.unrestricted:
-        return Sight(course.c.shared if who.bound_by_sharing else None)
+        return Sight("shared") if who.bound_by_sharing else EVERYTHING
     if not who.has_ties:
-        return Sight(sa.false())
-    tied = _Tied(organisation, who.person, now, supervises=who.sees_supervisees)
-    own = course.c.therapist == who.person
+        return Sight("nothing")
     if who.sees_organisation:
-        return Sight(sa.or_(~course.c.restricted, own, course.c.id.in_(tied.named()), course.c.id.in_(tied.emergency())))
-    asked = {"organisation": organisation, "person": who.person, "now": now}
+        return Sight("organisation")
+    asked = values(organisation, who, now)
     found = connection.execute(_ties_held(supervises=who.sees_supervisees), asked).mappings().one()
-    kinds = [ids_of() for kind, ids_of in tied.kinds.items() if found[kind]]
-    opened = [tied.emergency()] if found["emergency"] else []
-    if not kinds and not opened:
-        return Sight(own, own_only=True)
-    itself = course.alias()  # the ids in one statement: beside an OR, no database would use the index of therapists
-    ours = sa.select(itself.c.id).where(itself.c.organisation == organisation)
+    return Sight("tied", tuple(kind for kind, held in found.items() if held), who.sees_supervisees)
+
+
+@cache
+def _condition(seen: Sight) -> Any:
+    if seen.rule == "everything":
+        return None
+    if seen.rule == "shared":
+        return course.c.shared
+    if seen.rule == "nothing":
+        return sa.false()
+    tied, own = _tied(supervises=seen.supervises), course.c.therapist == VIEWER
+    if seen.rule == "organisation":
+        return sa.or_(~course.c.restricted, own, course.c.id.in_(tied.named()), course.c.id.in_(tied.emergency()))
+    if seen.own_only:
+        return own
+    return course.c.id.in_(sa.select(_reached(seen).c.id))
+
+
+def _reached(seen: Sight, *which: sa.ColumnElement[bool]) -> Any:
+    """The ids of the courses that a tied viewer sees, as one statement: beside an OR, no database would use the index of therapists."""
+    tied, itself = _tied(supervises=seen.supervises), course.alias()
+    ours = sa.select(itself.c.id).where(itself.c.organisation == ORGANISATION, *which)
     admitted = sa.or_(~itself.c.restricted, itself.c.id.in_(tied.named()))
-    either = sa.union_all(
-        ours.where(itself.c.therapist == who.person),
-        *(ours.where(itself.c.id.in_(ids), admitted) for ids in kinds),
-        *(ours.where(itself.c.id.in_(ids)) for ids in opened),
+    return sa.union_all(
+        ours.where(itself.c.therapist == VIEWER),
+        *(ours.where(itself.c.id.in_(tied.kinds[kind]()), admitted) for kind in seen.ties if kind in tied.kinds),
+        *([ours.where(itself.c.id.in_(tied.emergency()))] if EMERGENCY in seen.ties else []),
     ).subquery()
-    return Sight(course.c.id.in_(sa.select(either.c.id)))
 
 
-def visible_ids(connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime) -> Ids | None:
-    """The ids of the courses that a person may see at this moment; None if they see every course."""
-    condition = sight(connection, organisation, who, now).condition
-    return None if condition is None else sa.select(course.c.id).where(course.c.organisation == organisation, condition)
+@cache
+def _walked(seen: Sight) -> Any:
+    if seen.rule != "tied" or seen.own_only:
+        return seen.condition
+    tied = _tied(supervises=seen.supervises)
+    admitted = sa.or_(~course.c.restricted, course.c.id.in_(tied.named()))
+    by_ties = [sa.and_(course.c.id.in_(tied.kinds[kind]()), admitted) for kind in seen.ties if kind in tied.kinds]
+    opened = [course.c.id.in_(tied.emergency())] if EMERGENCY in seen.ties else []
+    return sa.or_(course.c.therapist == VIEWER, *by_ties, *opened)
+
+
+_any_restricted = (
+    sa.select(restriction.c.id).where(restriction.c.organisation == ORGANISATION, restriction.c.ended_at.is_(None)).limit(1)
+)
 
 
 def hides_any(connection: sa.Connection, organisation: str, who: Viewer) -> bool:
@@ -218,5 +314,4 @@ def hides_any(connection: sa.Connection, organisation: str, who: Viewer) -> bool
         return False
     if not who.sees_organisation:
         return True
-    restricted = sa.select(restriction.c.id).where(restriction.c.organisation == organisation, restriction.c.ended_at.is_(None))
-    return connection.execute(restricted.limit(1)).first() is not None
+    return connection.execute(_any_restricted, {"organisation": organisation}).first() is not None

@@ -28,6 +28,7 @@ from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.groups import handlers as groups
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
+from ipt_workflow.web.readable import ReadableForm
 from ipt_workflow.web.supervision import handlers as supervision
 from ipt_workflow.web.visitors import Visitor
 
@@ -54,7 +55,7 @@ def application(settings: Settings, clock: Clock | None = None, *, sandbox: bool
 
 def routers(settings: Settings) -> tuple[Router, ...]:
     """The pages of those who are signed in, those that are open to all, and what no browser sends."""
-    forms = [NoNul(), Language(), OwnPages(), token_check(settings)]
+    forms = [NoNul(), Language(), OwnPages(), ReadableForm(), token_check(settings)]
     return (
         _router(tuple(each for module in SIGNED_IN for each in module.HANDLERS), [*forms, Visitor()]),
         _router(tuple(each for module in OPEN for each in module.OPEN_HANDLERS), [*forms, OpenToAll()]),

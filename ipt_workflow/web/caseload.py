@@ -1,5 +1,6 @@
 """The courses that somebody may see: open ones by need, those that have ended, and those of one client, who is named in a form."""
 
+from operator import attrgetter
 from urllib.parse import urlencode
 
 import msgspec
@@ -11,12 +12,14 @@ from ipt_workflow.service.registry import RegistryPage
 from ipt_workflow.store.registry import NEEDS, RegistryFilters
 from ipt_workflow.values.identities import LENGTH_MAX
 from ipt_workflow.web.course.sent import sent_form
+from ipt_workflow.web.forms import Choice
 from ipt_workflow.web.language import gettext, noted
 from ipt_workflow.web.lines import ATTENTION
 from ipt_workflow.web.pages import PageRequest, page
 
 SIZE = 25
 ANY, ENDED = "", "ended"
+BY_TEXT = attrgetter("text")
 NOT_A_REFERENCE = noted("Enter the whole reference, as the EHR writes it: 1 to 128 characters.")
 
 
@@ -80,9 +83,11 @@ async def _shown(
         wanted=wanted,
         sought=sought,
         fault=fault,
-        therapists=therapists,
-        protocols=sorted({each.id: each.title for each in services.clinic.protocols}.items(), key=lambda each: each[1]),
-        needs=[(each, gettext(ATTENTION[each])) for each in NEEDS],
+        therapists=[Choice(*each) for each in therapists],
+        protocols=sorted(
+            {each.id: Choice(each.id, gettext(each.title)) for each in services.clinic.protocols}.values(), key=BY_TEXT
+        ),
+        needs=[Choice(each, gettext(ATTENTION[each])) for each in NEEDS],
         next=wanted.address(after=found.next) if found.next else "",
         first=wanted.address(after=ANY) if wanted.after else "",
         may_open=principal.role in {"therapist", "supervisor", "admin"},

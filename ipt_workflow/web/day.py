@@ -13,8 +13,10 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid, Fault, KeyReused, StaleVersion, TransitionRefused
 from ipt_workflow.service.day import BlockedCourse, DayView
+from ipt_workflow.service.drafts import DraftLine
 from ipt_workflow.web.course.sent import SentForm, new_key, sent_form, write_of
 from ipt_workflow.web.course.ways import Blocking, Doer
+from ipt_workflow.web.faults import sentences
 from ipt_workflow.web.forms import deed_label
 from ipt_workflow.web.language import _, gettext, n_, noted
 from ipt_workflow.web.lines import client
@@ -45,6 +47,7 @@ UNREADABLE = noted("This form is incomplete. Record the outcome again.")
 COUNTED: dict[str, Callable[[int], str]] = {
     "unsigned": lambda number: n_("%(num)s session to write up", "%(num)s sessions to write up", number),
     "risks": lambda number: n_("%(num)s risk to review", "%(num)s risks to review", number),
+    "drafts": lambda number: n_("%(num)s draft", "%(num)s drafts", number),
     "overdue": lambda number: n_("%(num)s appointment without outcome", "%(num)s appointments without outcome", number),
     "blocked": lambda number: n_("%(num)s course blocked", "%(num)s courses blocked", number),
     "proposals": lambda number: n_("%(num)s answer", "%(num)s answers", number),
@@ -62,6 +65,14 @@ class OutcomeProblem(msgspec.Struct, frozen=True, kw_only=True):
     client: str
     course: str
     lines: tuple[Blocking, ...]
+
+
+class ShownDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A draft with what it is of, and where its writer goes on."""
+
+    draft: DraftLine
+    title: str
+    href: str
 
 
 async def my_day(request: PageRequest) -> Response[bytes]:
@@ -84,7 +95,8 @@ async def outcome(request: PageRequest, course_id: FromPath[str]) -> Response[An
         found = _doer(request, course_id).blocking(refused.refusals)
         return await _shown(request, problem=await _problem(request, course_id, 409, found))
     except CommandInvalid as invalid:
-        lines = [Blocking(gettext(each.message), None, ()) for each in invalid.faults]
+        why = sentences(invalid.faults) if command else [gettext(UNREADABLE)]
+        lines = [Blocking(each, None, ()) for each in why]
         return await _shown(request, problem=await _problem(request, course_id, 422, lines))
     except (StaleVersion, KeyReused):
         return await _shown(request, problem=await _problem(request, course_id, 412, [Blocking(gettext(OVERTAKEN), None, ())]))
@@ -93,7 +105,7 @@ async def outcome(request: PageRequest, course_id: FromPath[str]) -> Response[An
 
 def _incomplete() -> tuple[Command, ...]:
     """What a form that lacks something decodes to, once it is known that its sender may write the course."""
-    raise CommandInvalid([Fault("outcome", UNREADABLE)])
+    raise CommandInvalid([Fault("outcome", "is required")])
 
 
 def _command(form: SentForm, now: dt.datetime) -> Command | None:
@@ -132,9 +144,18 @@ async def _shown(request: PageRequest, *, problem: OutcomeProblem | None = None,
         blocked=[_blocked(request, day, each) for each in day.blocked],
         steps={each.trigger: gettext(deed_label(each.trigger).title) for each in day.proposals},
         answers={status: gettext(text) for status, text in ANSWERS.items()},
+        drafts=[_draft(each) for each in day.drafts],
         problem=problem,
         recorded=recorded,
     )
+
+
+def _draft(draft: DraftLine) -> ShownDraft:
+    """A draft is known by the address of its form below that of the course."""
+    kind, _slash, trigger = draft.form.partition("/")
+    titles = {"session": _("Session note"), "history": _("Put right")}
+    title = titles.get(kind) or gettext(deed_label(trigger).title)
+    return ShownDraft(draft=draft, title=title, href=f"/courses/{draft.course}/{draft.form}")
 
 
 def _counts(day: DayView, overdue: int) -> list[dict[str, str]]:
@@ -142,6 +163,7 @@ def _counts(day: DayView, overdue: int) -> list[dict[str, str]]:
     numbers = {
         "unsigned": len(day.unsigned),
         "risks": len(day.risks),
+        "drafts": len(day.drafts),
         "overdue": overdue,
         "blocked": len(day.blocked),
         "proposals": len(day.proposals),

@@ -21,6 +21,7 @@ from ipt_workflow.values.types import TEXT_MAX
 from ipt_workflow.web import language
 from ipt_workflow.web.course.sent import sent_form
 from ipt_workflow.web.course.ways import Doer
+from ipt_workflow.web.faults import sentences
 from ipt_workflow.web.forms import Formats, deed_label, said
 from ipt_workflow.web.language import _, gettext, noted
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
@@ -92,7 +93,7 @@ async def decide(request: PageRequest, notice_id: FromPath[str]) -> Response[Any
     except StaleVersion:
         return await _shown(request, await services.inbox.one(principal, notice_id), 412, why=why, problem=gettext(SETTLED))
     except CommandInvalid as invalid:
-        return await _shown(request, found, 422, why=why, problem=" ".join(each.message for each in invalid.faults))
+        return await _shown(request, found, 422, why=why, problem=" ".join(sentences(invalid.faults)))
     if done.status == "waiting":
         return await _shown(request, done, 409, why=why, problem=_("The message still cannot be recorded. It goes on waiting."))
     return redirect(request, f"/inbox?done={done.status}")

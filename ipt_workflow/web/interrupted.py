@@ -22,7 +22,8 @@ COOKIE = "__Host-ipt-next"
 COOKIE_SECONDS = 3600
 KEPT = "kept"  # in the address of the page to sign in, where something was kept
 NOT_KEPT = frozenset({"_csrf_token", "_version", "_do", "_add", "_propose", "_discard"})
-_FORM = re.compile(r"/courses/([0-9a-f-]{36})/([a-z0-9_]+(?:/[a-z0-9_-]+){0,2})")
+_OPENING = r"session(?:/[0-9]{1,9})?|do/[a-z0-9_]{1,64}|history/[0-9]{1,9}/put-right"  # the forms that open with a draft
+_FORM = re.compile(rf"/courses/([0-9a-f-]{{36}})/({_OPENING})")
 _PAGE = re.compile(r"/[A-Za-z0-9_/-]{1,200}")  # of this service: no host, no query
 
 

@@ -34,7 +34,13 @@ class Reader(msgspec.Struct, frozen=True):
 
     @property
     def locale(self) -> Locale:
-        return Locale.parse(LOCALES[self.language])
+        return locale(self.language)
+
+
+@cache
+def locale(language: str) -> Locale:
+    """Babel's rules of a language of the pages. They are found once: Babel would look for them every time."""
+    return Locale.parse(LOCALES[language])
 
 
 ANYBODY = Reader(LANGUAGES[0], ZoneInfo("UTC"))
@@ -95,7 +101,8 @@ def catalogue(language: str) -> NullTranslations:
 
 
 def gettext(message: str) -> str:
-    return catalogue(reader().language).gettext(message)
+    """A text in the reader's language. An empty one is empty: a catalogue has what it says of itself under that key."""
+    return catalogue(reader().language).gettext(message) if message else ""
 
 
 def ngettext(one: str, many: str, number: int) -> str:
@@ -112,7 +119,8 @@ def npgettext(context: str, one: str, many: str, number: int) -> str:
 
 def _(message: str, **values: Any) -> str:
     """A text in the reader's language, with its values."""
-    return gettext(message) % values
+    text = gettext(message)
+    return text % values if values else text
 
 
 def n_(one: str, many: str, number: int, **values: Any) -> str:

@@ -74,8 +74,8 @@ def score(score: ScoreLine) -> str:
     """`PHQ-9 9, was 18: reliably better`."""
     last, first = number(score.last), number(score.first)
     if score.direction is None:
-        return _("%(scale)s %(last)s", scale=score.title, last=last)
-    named = {"scale": score.title, "last": last, "first": first}
+        return _("%(scale)s %(last)s", scale=gettext(score.title), last=last)
+    named = {"scale": gettext(score.title), "last": last, "first": first}
     if score.direction == "same":
         return _("%(scale)s %(last)s, unchanged", **named)
     if score.direction == "better":

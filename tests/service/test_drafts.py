@@ -43,7 +43,7 @@ def test_nobody_finds_or_saves_a_draft_on_a_course_that_they_may_not_see(setting
     with_clinic(settings, work)
 
 
-@pytest.mark.parametrize("form", ["", "../session", "session/1/2", "Session", "do/" + "x" * 40, "session\n"])
+@pytest.mark.parametrize("form", ["", "../session", "session/1/2/3", "Session", "do/" + "x" * 80, "session\n"])
 def test_a_form_is_named_by_a_path_of_small_letters(settings, form):
     async def work(clinic):
         with pytest.raises(NotFound):
@@ -102,6 +102,18 @@ def test_who_becomes_a_supervisor_alone_leaves_no_draft(settings):
 
     with_clinic(settings, work)
     assert databases.select(settings, KEPT) == []
+
+
+@pytest.mark.parametrize(("roles", "left"), [(("therapist", "supervisor"), 1), (("admin", "supervisor"), 0)])
+def test_who_is_no_supervisor_any_more_has_drafts_as_a_therapist_alone(settings, roles, left):
+    async def work(clinic):
+        staff, course = People(clinic), await open_course(clinic)
+        await staff.change(OPERATOR, SUPERVISOR.person, lambda: PersonChange(roles=roles))
+        await Drafts(clinic).save(SUPERVISOR, course, "do/review_risk", WORDS)
+        await staff.change(OPERATOR, SUPERVISOR.person, lambda: PersonChange(roles=roles[:1]))
+
+    with_clinic(settings, work)
+    assert len(databases.select(settings, KEPT)) == left
 
 
 def test_the_erasure_of_a_client_takes_the_drafts_about_them(settings):

@@ -68,7 +68,7 @@ def test_a_draft_is_dropped_once(on_database):
     assert on_database(work) == [True, False]
 
 
-@pytest.mark.parametrize(("lost", "left"), [(["therapist"], 0), (["supervisor"], 2)])
+@pytest.mark.parametrize(("lost", "left"), [(["therapist"], 0), (["supervisor"], 0), (["admin"], 2)])
 def test_who_gives_no_therapy_any_more_has_no_drafts(on_database, lost, left):
     def work(connection):
         for each in (draft(), draft(form="do/pause"), draft(person="ben")):

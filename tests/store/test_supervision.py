@@ -69,7 +69,7 @@ def test_the_words_of_courses_are_their_records_alone(stored, server):
 
 def test_open_courses_are_those_of_the_therapists_who_are_named(stored, server):
     settings, ids = stored
-    assert [each.course.id for each in on(settings, supervision.open_courses_of, ["therapist-1", "therapist-2"], 10)] == ids
+    assert [each.id for each in on(settings, supervision.open_courses_of, ["therapist-1", "therapist-2"], 10)] == ids
     assert on(settings, supervision.open_courses_of, ["therapist-2"], 10) == []
 
 

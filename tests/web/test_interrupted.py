@@ -7,6 +7,7 @@ from support.service_walk import open_course, walk
 
 from ipt_workflow.service.access.sessions import LAPSED_FOR
 from ipt_workflow.service.access.sign_in_links import SignInLinks
+from ipt_workflow.store import drafts
 
 SIGN_IN = "/o/default/sign-in"
 IDLE = dt.timedelta(minutes=15)
@@ -84,6 +85,19 @@ def test_a_session_that_ended_long_ago_keeps_nothing(browse, later, status):
         pages.clinic.clock.advance(later)
         await visitor.press("Sign")
         assert visitor.status == status
+
+    browse(test)
+
+
+@pytest.mark.parametrize(("form", "field"), [("label", "label"), ("outcome", "at")])
+def test_what_no_page_would_show_again_is_not_kept(browse, form, field):
+    async def test(pages):
+        course, visitor = await writing(pages)
+        token = visitor.tree.all("input", name="_csrf_token")[0]["value"]
+        pages.clinic.clock.advance(IDLE)
+        await visitor._go("POST", f"/courses/{course}/{form}", [("_csrf_token", token), (field, "Ms Abel")])
+        assert visitor.status == 401
+        assert await pages.clinic.read(drafts.of_person, "therapist-1", 5) == []
 
     browse(test)
 

@@ -66,6 +66,12 @@ def test_a_moment_near_midnight_falls_on_the_readers_day(read_by):
     assert day(dt.date(2026, 1, 5)) == "5 January 2026"
 
 
+@pytest.mark.parametrize("text", ["", "100 % of it", "%", "%s"])
+def test_a_text_of_others_without_values_stays_as_it_is(read_by, text):
+    read_by("de", "UTC")
+    assert (_(text), language.gettext(text)) == (text, text)
+
+
 def test_a_text_that_no_catalogue_has_is_english(read_by):
     read_by("de")
     assert _("No such text: %(what)s", what=1) == "No such text: 1"

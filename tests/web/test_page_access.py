@@ -168,6 +168,7 @@ def test_every_page_for_whoever_is_signed_in_has_its_decision(settings):
     assert routes(signed_in) == set(ROWS)
 
 
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize(("method", "path"), ROWS, ids=[f"{method} {path}" for method, path in ROWS])
 def test_a_page_answers_whom_it_should(browse, method, path):
     async def test(site):
@@ -196,7 +197,7 @@ async def address_of(site, path):
     return path.format(**GIVEN, course_id=course["id"], client_id=client.id)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(8)
 @pytest.mark.parametrize("path", PAGES)
 def test_a_title_names_no_client_and_a_stranger_reads_of_none(browse, path):
     async def test(site):
@@ -212,7 +213,7 @@ def test_a_title_names_no_client_and_a_stranger_reads_of_none(browse, path):
     browse(test)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(8)
 @pytest.mark.parametrize("path", PAGES)
 def test_another_organisation_reads_of_no_client(browse, clock, path):
     async def test(site):

@@ -53,7 +53,7 @@ class Attestations:
     async def of(self, found: list[StoredCourse]) -> list[CourseToAttest]:
         """Those of the courses that have sessions whose therapist can sign them no longer."""
         givers = {session.given_by for each in found for session in each.course.unsigned if session.given_by}
-        known = await self.clinic.read(stored_people.members, givers)
+        known = await self.clinic.read(stored_people.members, givers) if givers else {}
         return [
             CourseToAttest(course=each.course.id, version=each.course.version, therapist=each.course.therapist, sessions=sessions)
             for each in found

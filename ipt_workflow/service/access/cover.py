@@ -111,7 +111,9 @@ class Covers:
         await self.clinic.require(principal, "read cover")
         people = await self._people(principal)
         found = await self.clinic.read(stored_covers.page, people, self.clinic.clock.now(), after, limit)
-        courses = await self.clinic.read(stored_covers.courses_of, [each.id for each in found])
+        listing = [each.id for each in found if not each.everything]
+        listed = await self.clinic.read(stored_covers.courses_of, listing) if listing else {}
+        courses = {each.id: listed.get(each.id, []) for each in found}
         await self.clinic.log(principal, "read", "covers", [course for each in found for course in courses[each.id]])
         return [self._view(each, courses[each.id]) for each in found]
 

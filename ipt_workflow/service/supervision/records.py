@@ -70,6 +70,8 @@ class SupervisionRecords:
 
     async def words(self, principal: Principal, ids: Sequence[str]) -> dict[str, Mapping[int, dict[str, Any]]]:
         """What was given with each record of each course, by seq, after all corrections."""
+        if not ids:
+            return {}
         masked = await self.clinic.masked(principal, ids)
         found = await self.clinic.read(stored.words_of, ids)
         return {each: _given(journal.masked(entries) if each in masked else entries) for each, entries in found.items()}

@@ -5,8 +5,9 @@ import datetime as dt
 import sqlalchemy as sa
 
 from ipt_workflow.errors import IptError, StaleVersion
-from ipt_workflow.store import groups, moved_entries, notices, restrictions
+from ipt_workflow.store import groups, moved_entries, notices, proposals, restrictions
 from ipt_workflow.store.commits import rows
+from ipt_workflow.store.proposals import StoredProposal
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import (
     ActiveCourseExists,
@@ -142,6 +143,13 @@ def _decide_proposals(connection: sa.Connection, unit: Unit) -> None:
         raise StaleVersion(unit.changes[0].expected)
     for lapsed in unit.lapsed:
         decide_proposal(connection, unit.organisation, lapsed)
+
+
+def propose(connection: sa.Connection, organisation: str, proposal: StoredProposal, answer: KeptAnswer | None) -> None:
+    """Keeps a proposal, and the answer of the key under which it was made."""
+    if answer:
+        _keep_answer(connection, organisation, answer, proposal.proposed_at)
+    proposals.insert(connection, organisation, proposal)
 
 
 def decide_proposal(connection: sa.Connection, organisation: str, decided: DecidedProposal) -> bool:

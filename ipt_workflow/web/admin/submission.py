@@ -13,13 +13,17 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid, PersonNeeded, ReauthenticationNeeded, SubscriptionExists
-from ipt_workflow.web.forms import Choice, FieldFault, FormField, Pairs, errors, name_of, read
-from ipt_workflow.web.language import gettext, reader
+from ipt_workflow.web.faults import field_faults, sentences
+from ipt_workflow.web.forms import Choice, FieldFault, FormField, Pairs, errors, read
+from ipt_workflow.web.language import gettext, noted, reader
 from ipt_workflow.web.navigation import role_name
 from ipt_workflow.web.pages import PageRequest, page
 
 PAGE = 50  # rows of a list
 TEMPLATE = "admin/form.html"
+EXISTS = noted(
+    "There is a subscription with this address, these kinds of events, courses and contents. Use it, or delete it first."
+)
 Work = Callable[[dict[str, Any]], Awaitable[Response[Any]]]
 
 
@@ -102,9 +106,9 @@ async def send(request: PageRequest, sheet: Sheet, work: Work) -> Response[Any]:
         try:
             return await work({**sheet.cleared, **found.data})
         except CommandInvalid as invalid:
-            faults = tuple(FieldFault(name_of(each.where, pairs), f"{each.message}.") for each in invalid.faults)
-        except SubscriptionExists as exists:
-            faults = (FieldFault("url", str(exists)),)
+            faults = tuple(field_faults(invalid.faults, pairs))
+        except SubscriptionExists:
+            faults = (FieldFault("url", EXISTS),)
         except ReauthenticationNeeded:
             return show(request, sheet, pairs, status=401)
     order = [field.name for field in sheet.fields]
@@ -132,7 +136,7 @@ def _typed(kind: str, value: Any) -> list[str]:
 
 def refused(request: PageRequest, invalid: CommandInvalid, back: tuple[str, str]) -> Response[Any]:
     """The page after a button that could not do its work."""
-    return page(request, "admin/refused.html", 422, messages=[str(each) for each in invalid.faults], back=back)
+    return page(request, "admin/refused.html", 422, messages=sentences(invalid.faults), back=back)
 
 
 def unconfirmed(request: PageRequest, back: tuple[str, str]) -> Response[Any]:

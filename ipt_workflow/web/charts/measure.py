@@ -12,6 +12,8 @@ from ipt_workflow.web.language import _, day, gettext, n_, number, short_day
 
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 300, 40, 130, 30, 34
 APART = 80  # the least distance of two labels under the axis
+PHASE_LINES = (TOP - 8, TOP - 20)  # where names of phases stand
+LETTER = 8  # the width of a letter, at most on average
 SHORTEST = 28  # days that the axis shows at least
 
 
@@ -55,7 +57,7 @@ def measure_chart(
     shown = [each for each in events if first <= each.at <= last]
     parts = [*_bands(frame), *_cuts(frame, view.baseline), *_phases(frame, phases, first, last)]
     parts += [*_events(frame, shown), *_readings(frame, whole, ended_at)]
-    title, sentence = _("%(scale)s over the course", scale=scale.title), _sentence(scale, view, whole)
+    title, sentence = _("%(scale)s over the course", scale=gettext(scale.title)), _sentence(scale, view, whole)
     return SvgChart(
         svg=drawing("measure", uid, (WIDTH, HEIGHT), title, sentence, parts),
         title=title,
@@ -100,7 +102,11 @@ def reliable_from(scale: Instrument, baseline: ReadingView | None) -> float | No
 
 
 def _phases(frame: _Frame, phases: Sequence[Mark], first: dt.datetime, last: dt.datetime) -> Iterator[str]:
-    """The line at which each phase began. Of a phase that began earlier, the name stands where the chart begins."""
+    """The line at which each phase began. Of a phase that began earlier, the name stands where the chart begins.
+
+    A name for which two lines of text have no room is left out: the table has the phase of each reading.
+    """
+    free = dict.fromkeys(PHASE_LINES, 0.0)  # from where each line of text is empty
     for index, phase in enumerate(phases):
         after = phases[index + 1].at if index + 1 < len(phases) else None
         if phase.at > last or (after is not None and after <= first):
@@ -108,7 +114,10 @@ def _phases(frame: _Frame, phases: Sequence[Mark], first: dt.datetime, last: dt.
         x = frame.x(phase.at)
         if phase.at > first:
             yield line("phase", x, TOP - 6, x, HEIGHT - BOTTOM)
-        yield text(x + 4, TOP - 10, phase.words, kind="label label--phase")
+        y = next((each for each in PHASE_LINES if free[each] <= x), None)
+        if y is not None:
+            free[y] = x + 4 + LETTER * len(phase.words)
+            yield text(x + 4, y, phase.words, kind="label label--phase")
 
 
 def _events(frame: _Frame, events: Sequence[Mark]) -> Iterator[str]:
@@ -122,7 +131,6 @@ def _events(frame: _Frame, events: Sequence[Mark]) -> Iterator[str]:
 def _readings(frame: _Frame, whole: Sequence[ScoreView], ended_at: dt.datetime | None) -> Iterator[str]:
     points = [(frame.x(each.at), frame.up.place(each.total or 0)) for each in whole]
     yield path("trace", points)
-    labelled = float(-APART)
     labelled = -float(APART)
     for each, (x, y) in zip(whole, points, strict=True):
         after = ended_at is not None and each.at > ended_at

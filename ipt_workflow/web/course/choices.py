@@ -25,7 +25,7 @@ def staff(people: Iterable[Colleague], but: str | None = None) -> tuple[Choice, 
 
 
 def forms_of_ipt(protocols: Iterable[Protocol]) -> tuple[Choice, ...]:
-    return tuple(Choice(each.id, each.title) for each in protocols)
+    return tuple(Choice(each.id, gettext(each.title)) for each in protocols)
 
 
 def sessions(found: Iterable[SessionView]) -> tuple[Choice, ...]:
@@ -66,7 +66,9 @@ def _rhythm(view: DeedView) -> Choices:
 def _scales(view: DeedView) -> Choices:
     pinned = [key for spec in view.protocol.measures for key in spec.instruments]
     others = sorted(key for key in view.protocol.instruments if key not in pinned)
-    return {"instrument": tuple(Choice(key, view.protocol.instruments[key].title) for key in dict.fromkeys([*pinned, *others]))}
+    return {
+        "instrument": tuple(Choice(key, gettext(view.protocol.instruments[key].title)) for key in dict.fromkeys([*pinned, *others]))
+    }
 
 
 def _formulations(view: DeedView) -> Choices:

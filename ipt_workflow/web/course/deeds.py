@@ -22,12 +22,12 @@ from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.web import language
 from ipt_workflow.web.course import choices, sent
-from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.first_phase import beside, prepared
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.progress import scores, standing
 from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
 from ipt_workflow.web.course.ways import Doer
+from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import (
     FieldFault,
     Formats,
@@ -83,8 +83,19 @@ async def deed(request: PageRequest, course_id: FromPath[str], trigger: FromPath
     draft = await services.drafts.find(principal, course_id, _draft(trigger))
     if draft:
         return _shown(request, trigger, view, sent.kept(draft).shown(), draft)
-    pairs = first_pairs(_row(trigger).payload, choices.first_data(trigger, view), reader().zone)
+    begun = {"data": choices.first_data(trigger, view), **await _returned(request, course_id, trigger)}
+    pairs = first_pairs(_row(trigger).payload, begun["data"], reader().zone) | first_pairs(CommandFrame, begun, reader().zone)
     return _shown(request, trigger, view, ShownForm(pairs=pairs, key=sent.new_key()))
+
+
+async def _returned(request: PageRequest, course_id: str, trigger: str) -> dict[str, Any]:
+    """The command that the visitor asked for and that was returned, where they revise it; nothing elsewhere."""
+    asked = request.query_params.get("revises")
+    if not asked:
+        return {}
+    proposal = (await services_of(request).proposals.one(principal_of(request), asked)).proposal
+    own = (proposal.proposed_by, proposal.course, proposal.trigger) == (principal_of(request).person, course_id, trigger)
+    return proposal.command or {} if own and proposal.status == "returned" else {}
 
 
 @post("/courses/{course_id:str}/do/{trigger:str}", include_in_schema=False, status_code=303, request_max_body_size=sent.BYTES_MAX)

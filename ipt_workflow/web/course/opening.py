@@ -9,21 +9,23 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course import triggers
 from ipt_workflow.errors import CommandInvalid, KeyReused, TransitionRefused, TriggerNotPermitted
+from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service.deeds import OpeningView
 from ipt_workflow.service.writes import Opening
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.course import sent
 from ipt_workflow.web.course.choices import choices_to_open
-from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.frames import OpeningFrame
 from ipt_workflow.web.course.sent import ADD, SentForm, ShownForm, key_of, sent_form
 from ipt_workflow.web.course.ways import Doer
+from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import FieldFault, FormContext, FormField, deed_label, describe, errors, first_pairs, read
 from ipt_workflow.web.forms.posted import FILL_IN
 from ipt_workflow.web.language import _, gettext, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect, root
 
 REFER, ADOPT = "refer", "adopt"
+NARROW = "_narrow"  # the button that shows what the chosen form of IPT is for
 FIRST_FORM = "ipt"  # the form of IPT that is chosen unless somebody chooses another
 
 
@@ -43,11 +45,11 @@ async def open_course(request: PageRequest) -> Response[Any]:
     trigger, form = _trigger(request), await sent_form(request)
     services, principal = services_of(request), principal_of(request)
     view = await services.deeds.opening(principal)
-    if form.one(ADD):
-        return _shown(request, trigger, view, form.shown())
+    if form.one(ADD) or form.one(NARROW):
+        return _shown(request, trigger, view, form.shown(), _chosen(view, form))
     faults, body = _read(trigger, form)
     if faults:
-        return _shown(request, trigger, view, form.shown(faults=faults))
+        return _shown(request, trigger, view, form.shown(faults=faults), _chosen(view, form))
     try:
         key = key_of(request, principal, form)
         done = await services.courses.open_course(principal, lambda: shaped(Opening, body), key, (trigger,), entries_only=True)
@@ -60,7 +62,12 @@ async def open_course(request: PageRequest) -> Response[Any]:
     else:
         seen = await services.deeds.sees(principal, done.course_id)  # who refers a client does not always see their course
         return redirect(request, f"/courses/{done.course_id}" if seen else "/")
-    return _shown(request, trigger, view, shown)
+    return _shown(request, trigger, view, shown, _chosen(view, form))
+
+
+def _chosen(view: OpeningView, form: SentForm) -> Protocol | None:
+    """The form of IPT that was chosen, whose reasons, phases and problem areas the page then offers alone."""
+    return next((each for each in view.protocols if each.id == form.one("protocol")), None)
 
 
 def _trigger(request: PageRequest) -> str:
@@ -90,17 +97,19 @@ def _read(trigger: str, form: SentForm) -> tuple[list[FieldFault], dict[str, Any
     return [*faults, *unexplained], body if override is None else {**body, "override": msgspec.to_builtins(override)}
 
 
-def _fields(trigger: str, view: OpeningView, form: ShownForm) -> tuple[FormField, ...]:
-    row = triggers.BY_NAME[trigger]
-    context = FormContext(pairs=form.pairs, faults=form.faults, choices=choices_to_open(view), add=form.add, translate=gettext)
+def _fields(trigger: str, view: OpeningView, form: ShownForm, chosen: Protocol | None) -> tuple[FormField, ...]:
+    row, choices = triggers.BY_NAME[trigger], choices_to_open(view, chosen)
+    context = FormContext(pairs=form.pairs, faults=form.faults, choices=choices, add=form.add, translate=gettext)
     frame = {each.name: each for each in describe(OpeningFrame, context)}
     first = [frame[name] for name in ("client_ref", "protocol", "therapist")]
     reason = msgspec.structs.replace(frame["reason"], required=True, label=gettext(deed_label(trigger).reason or "Reason"))
     return (*first, *describe(row.payload, context), *((reason,) if row.reason_required else ()), frame["occurred_at"])
 
 
-def _shown(request: PageRequest, trigger: str, view: OpeningView, form: ShownForm) -> Response[bytes]:
-    fields, above, role = _fields(trigger, view, form), root(request.app.state.settings), principal_of(request).role
+def _shown(
+    request: PageRequest, trigger: str, view: OpeningView, form: ShownForm, chosen: Protocol | None = None
+) -> Response[bytes]:
+    fields, above, role = _fields(trigger, view, form, chosen), root(request.app.state.settings), principal_of(request).role
     return page(
         request,
         "course/opening.html",

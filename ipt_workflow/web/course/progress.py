@@ -31,7 +31,7 @@ def standing(course: CourseView) -> str:
 def scores(view: DeedView) -> list[tuple[str, float, float]]:
     """Each scale with its first and its last score."""
     return [
-        (view.protocol.instruments[key].title, track.baseline.total, track.last.total)
+        (gettext(view.protocol.instruments[key].title), track.baseline.total, track.last.total)
         for key, track in view.course.measures.items()
         if track.baseline and track.last and track.baseline.seq != track.last.seq
     ]

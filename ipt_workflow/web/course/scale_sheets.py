@@ -162,7 +162,7 @@ def _question(instrument: Instrument, number: int, pairs: Pairs, errors: Mapping
     return ScaleQuestion(
         number=number,
         name=name,
-        text=instrument.item_texts[number - 1] if instrument.item_texts else "",
+        text=gettext(instrument.item_texts[number - 1]) if instrument.item_texts else "",
         value=_one(pairs, name),
         error=errors.get(name, ""),
         risk=number == instrument.risk_item,

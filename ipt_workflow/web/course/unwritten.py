@@ -12,8 +12,8 @@ from ipt_workflow.errors import CommandInvalid, Fault, KeyReused, StaleVersion, 
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.web.course import sent
 from ipt_workflow.web.course.deeds import said_since
-from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.sent import SentForm, ShownForm, write_of
+from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import FieldFault, Pairs
 from ipt_workflow.web.pages import PageRequest
 
@@ -49,7 +49,7 @@ def _faults(invalid: CommandInvalid, parts: Sequence[FormCommand], pairs: Pairs)
         place = f"together[{index}]." if len(parts) > 1 else ""
         own = [Fault(each.where.removeprefix(place), each.message) for each in invalid.faults if each.where.startswith(place)]
         found += [_placed(each, part.prefix) for each in field_faults(own, pairs)]
-    return found or [FieldFault("", str(each)) for each in invalid.faults]
+    return found or field_faults(invalid.faults, {})
 
 
 def _placed(fault: FieldFault, begins: str) -> FieldFault:

@@ -1,7 +1,6 @@
 """A payload as fields that a template can show: their labels, options, what was typed, and what is wrong with it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -49,13 +48,6 @@ class FormField(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def value(self) -> str:
         return self.values[0] if self.values else ""
-
-    @property
-    def items(self) -> list[dict[str, Any]]:
-        """The options as the macros take them."""
-        return [
-            {"value": each.value, "text": each.text, "hint": {"text": each.hint} if each.hint else None} for each in self.options
-        ]
 
 
 class FormContext(msgspec.Struct, frozen=True, kw_only=True):

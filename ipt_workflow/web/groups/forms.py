@@ -19,8 +19,8 @@ from ipt_workflow.errors import (
 from ipt_workflow.service.groups.register import GroupRegister
 from ipt_workflow.service.writes import GroupWrite
 from ipt_workflow.values.faults import shaped
-from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.sent import SentForm, key_of, new_key
+from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import FieldFault
 from ipt_workflow.web.forms import moment as typed_moment
 from ipt_workflow.web.forms.posted import WHOLE
@@ -66,7 +66,7 @@ def whole(form: SentForm, name: str) -> tuple[dict[str, int], list[FieldFault]]:
     text = form.one(name)
     if not text:
         return {}, []
-    return ({name: int(text)}, []) if text.isdigit() and len(text) < 10 else ({}, [FieldFault(name, WHOLE)])
+    return ({name: int(text)}, []) if text.isascii() and text.isdigit() and len(text) < 10 else ({}, [FieldFault(name, WHOLE)])
 
 
 async def tried(

@@ -55,7 +55,7 @@ WORDS: dict[What, Callable[[Any], str]] = {
 def course_change(found: ViewDifference, protocol: Protocol) -> SaidChange:
     label = _(LABELS[found.what])
     if found.of and found.of in protocol.instruments:
-        label = f"{label}, {protocol.instruments[found.of].title}"
+        label = f"{label}, {gettext(protocol.instruments[found.of].title)}"
     return SaidChange(label, _text(found.what, found.before), _text(found.what, found.after))
 
 

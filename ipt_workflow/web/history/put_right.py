@@ -22,10 +22,10 @@ from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views.steps import StepVersion
 from ipt_workflow.values.merge_patch import difference, merge_patch
 from ipt_workflow.web.course import choices, sent
-from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
 from ipt_workflow.web.course.ways import Doer
+from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import (
     Choice,
     FieldFault,

@@ -121,7 +121,7 @@ def scale_title(protocol: Protocol, instrument: str) -> str:
     """The title of a scale by its key, `phq9@1`, or its name."""
     known = {each.id: each.title for each in protocol.instruments.values()}
     found = protocol.instruments.get(instrument)
-    return found.title if found else known.get(instrument, instrument)
+    return gettext(found.title if found else known.get(instrument, instrument))
 
 
 def _session(history: HistoryView, seq: int) -> str:

@@ -17,9 +17,9 @@ from ipt_workflow.service.supervision.meetings import NewMeeting
 from ipt_workflow.service.supervision.preparation import MeetingPreparation
 from ipt_workflow.service.supervision.records import SupervisionRecord
 from ipt_workflow.values.faults import shaped
-from ipt_workflow.web.course.faults import field_faults
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.sent import BYTES_MAX, SentForm, key_of, new_key, sent_form
+from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import FieldFault, FormContext, describe, errors, first_pairs, option_text, read
 from ipt_workflow.web.language import gettext, noted, reader
 from ipt_workflow.web.pages import PageRequest, page, redirect

@@ -433,6 +433,7 @@ def test_who_changes_what_the_organisation_decides_is_recorded_once(browse):
 # All of them
 
 
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("role", ("therapist", "auditor"))
 def test_others_see_nothing_of_it_but_cover_and_protocols(browse, role, path):
@@ -444,6 +445,7 @@ def test_others_see_nothing_of_it_but_cover_and_protocols(browse, role, path):
     browse(test)
 
 
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize("path", LISTS)
 def test_lists_ask_the_database_few_questions_however_much_there_is(browse, statements, path):
     async def test(site, page):
@@ -463,6 +465,7 @@ def test_lists_ask_the_database_few_questions_however_much_there_is(browse, stat
     admin(browse, test)
 
 
+@pytest.mark.matrix(13)
 @pytest.mark.parametrize("path", (*LISTS, *FORMS))
 def test_the_pages_are_accessible(browse, axe, path):
     async def test(_site, page):
@@ -552,6 +555,7 @@ STATES = (
 )  # fmt: skip
 
 
+@pytest.mark.matrix(13)
 @pytest.mark.parametrize("reach", STATES, ids=lambda each: each.__name__)
 def test_what_follows_from_them_is_accessible(browse, axe, reach):
     async def test(_site, page):
@@ -561,6 +565,7 @@ def test_what_follows_from_them_is_accessible(browse, axe, reach):
     admin(browse, test)
 
 
+@pytest.mark.matrix(6)
 @pytest.mark.parametrize("path", (*LISTS, *FORMS))
 def test_the_pages_are_in_german_for_who_reads_german(browse, path):
     async def test(site):

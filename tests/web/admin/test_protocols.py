@@ -187,7 +187,7 @@ def test_what_no_page_sends_is_refused_and_moves_nothing(browse):
         page = await site.visitor("supervisor-1", "supervisor")
         await page.open(f"{ALL}/ipt/2/move/3")
         token = page.main.all("input", name="_csrf_token")[0]["value"]
-        for fields in ([("courses", "\x00" * 36)], [("courses", "no course")], [("start", "\x00")], [("reason", "\x00")]):
+        for fields in ([("courses", "\x01" * 36)], [("courses", "no course")], [("start", "\x01")], [("reason", "\x01")]):
             await page._go("POST", f"{ALL}/ipt/2/move/3", [("_csrf_token", token), *fields])
             assert page.status == 422
         await page.open(f"{ALL}/ipt/2/move/3")

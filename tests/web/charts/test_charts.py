@@ -152,6 +152,21 @@ def test_phases_and_events_are_marked_and_explained():
     assert [row[1] for row in chart.rows] == ["Initial"] * 3 + ["Middle"] * 3
 
 
+def test_names_of_phases_that_began_close_together_do_not_cover_each_other():
+    phq9 = ipt().instruments["phq9@1"]
+    scores = scores_of(phq9, [19])
+    days = dt.timedelta(days=1)
+    phases = [Mark(START - WEEK, "Initial phase"), *(Mark(START + each * days, f"Phase {each}") for each in (1, 2, 3, 20))]
+    root = drawn(charts.measure_chart(phq9, view_of(phq9, scores), scores, "m", phases))
+    names = classes(root, "label--phase")
+    assert [each.text for each in names] == ["Initial phase", "Phase 1", "Phase 20"]
+    assert len(classes(root, "phase")) == 4
+    ends: dict[str, float] = {}
+    for each in names:
+        assert float(each.attrib["x"]) >= ends.get(each.attrib["y"], 0)
+        ends[each.attrib["y"]] = float(each.attrib["x"]) + 7 * len(each.text)
+
+
 def test_readings_after_the_ending_are_told_apart():
     phq9 = ipt().instruments["phq9@1"]
     scores = scores_of(phq9, [19, 4, 3])

@@ -19,7 +19,7 @@ def who_fires(site, trigger: str):
     return site.visitor(f"{role}-1", role)
 
 
-@pytest.mark.matrix(7)
+@pytest.mark.matrix(29)
 @pytest.mark.parametrize("trigger", [*EVERY, "begin_middle", "begin_final"])
 def test_every_trigger_has_a_page_that_everybody_can_use(browse, axe, trigger: str):
     async def test(site):
@@ -272,6 +272,24 @@ def test_a_co_signature_becomes_a_proposal_by_one_button(browse):
         assert page.path == f"/courses/{course}"
         (proposal,) = (await api.get("/v1/proposals")).json()["items"]
         assert (proposal["trigger"], proposal["status"], proposal["course"]) == ("waive_sick_role", "waiting", course)
+
+    browse(test)
+
+
+def test_what_is_asked_of_a_supervisor_twice_by_one_form_waits_once(browse):
+    async def test(site):
+        api = await site.api()
+        course = (await api.open())["id"]
+        await api.walk(course, "record_consent", "start")
+        page = await (await site.visitor()).open(f"/courses/{course}/do/waive_sick_role")
+        page.fill("Why is the sick role left out?", "The client lives alone and works.")
+        await page.press("Do without the sick role")
+        tree, url = page.tree, page.url
+        for _ in range(2):
+            page.tree, page.url = tree, url
+            await page.press("Ask a supervisor to agree")
+            assert page.path == f"/courses/{course}"
+        assert len((await api.get("/v1/proposals")).json()["items"]) == 1
 
     browse(test)
 

@@ -29,6 +29,24 @@ def test_a_referral_opens_a_course_and_leads_to_it(browse, axe):
     browse(test)
 
 
+def test_the_form_of_ipt_narrows_what_it_is_for(browse, axe):
+    async def test(site):
+        page = await (await site.visitor()).open("/courses/new")
+        rhythm = next(each for each in site.clinic.protocols if each.id == "ipsrt")
+        every = len(page.control("Why IPT").all("option"))
+        page.fill("Reference of the client", "EHR-77").fill("Form of IPT", rhythm.title)
+        await page.press("Show what this form of IPT is for")
+        assert (page.status, page.value(page.control("Reference of the client"))) == (200, "EHR-77")
+        offered = {each["value"] for each in page.control("Why IPT").all("option") if each.get("value")}
+        assert offered == set(rhythm.indications)
+        assert len(offered) + 1 < every
+        axe(page)
+        await page.fill("Who refers", "General practice").press("Open the course")
+        assert page.path.startswith("/courses/0")
+
+    browse(test)
+
+
 def test_everything_that_is_missing_is_said_at_once(browse, axe):
     async def test(site):
         page = await (await site.visitor()).open("/courses/new")

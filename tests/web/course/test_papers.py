@@ -97,6 +97,7 @@ def test_without_contacts_of_the_clinic_the_sheet_leaves_room_for_them(browse):
     browse(test)
 
 
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize("kind", PAPERS)
 @pytest.mark.parametrize("walked", ((), ("end_early",), (*AGREED, "pause")), ids=("referred", "ended", "paused"))
 def test_every_paper_can_be_made_at_every_stage(browse, kind, walked):

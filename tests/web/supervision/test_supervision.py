@@ -100,6 +100,8 @@ def test_the_number_of_questions_does_not_grow_with_the_courses(browse, statemen
         api, courses = await prepared(site)
         for course in courses:
             await proposed(api, course)
+        body = {"supervisor": "supervisor-1", "supervisees": ["therapist-1"], "kind": "tape", "minutes": 30}
+        await api.post("/v1/supervision", {**body, "courses": [{"course": courses[0]}]}, "supervisor")
         page = await supervisor(site)
         counted = []
         for round_ in (0, 1):
@@ -112,7 +114,6 @@ def test_the_number_of_questions_does_not_grow_with_the_courses(browse, statemen
                     course = (await api.open(f"EHR-{number + 2}"))["id"]
                     await api.walk(course, "record_consent", "start")
                     await proposed(api, course)
-                    body = {"supervisor": "supervisor-1", "supervisees": ["therapist-1"], "kind": "tape", "minutes": 30}
                     answer = await api.post("/v1/supervision", {**body, "courses": [{"course": course}]}, "supervisor")
                     assert answer.status_code == 201, answer.text
         half = len(counted) // 2
@@ -172,6 +173,10 @@ def test_a_request_is_returned_for_revision_with_a_comment_that_its_author_reads
         assert "Say what the session is for." in author.text
         await author.follow("Revise it and ask again")
         assert author.path == f"/courses/{course}/do/extend_phase"
+        assert author.value(author.control("Why does the phase need more sessions?")) == EXTEND["reason"]
+        stranger = await supervisor(site)
+        await stranger.open(f"/courses/{course}/do/extend_phase?revises={proposal}")
+        assert EXTEND["reason"] not in stranger.answer.text
 
     browse(test)
 
