@@ -62,7 +62,12 @@ ARGUMENTS = {  # of commands that take more than their name
     },
     "audit": {"unmask": [COURSE, "--reason", "r"]},
     "source": {"add": ["a"], "set": ["a", "--all-visits"], "rotate": ["a"], "disable": ["a"], "enable": ["a"]},
-    "proposal": {"show": [COURSE], "cosign": [COURSE, "--as", "a"], "decline": [COURSE, "--as", "a"]},
+    "proposal": {
+        "show": [COURSE],
+        "cosign": [COURSE, "--as", "a"],
+        "decline": [COURSE, "--as", "a"],
+        "return": [COURSE, "Why?", "--as", "a"],
+    },
     "group": {
         "create": ["g", "--protocol", "ipt-group", "--as", "a"],
         "show": [COURSE],

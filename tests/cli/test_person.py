@@ -79,6 +79,7 @@ ACTS = {  # every command in the name of a person, but `import`, which tells wha
     "course move-entries": f"x y --entry 2 --reason x {ANN}",
     "proposal cosign": f"x {ANN}",
     "proposal decline": f"x {ANN}",
+    "proposal return": f"x Why? {ANN}",
     "group create": f"Tuesday --protocol ipt-group {ANN}",
     "group join": f"x y {ANN}",
     "group leave": f"x y --reason moved {ANN}",

@@ -390,7 +390,7 @@ def test_the_note_speaks_the_readers_language(browse):
         visitor = await pages.visitor(language="de")
         await visitor.open(f"/courses/{course}/session")
         assert visitor.heading == "Sitzungsnotiz"
-        visitor.choose("0 – Überhaupt nicht", QUESTIONS[0]).choose("Nicht erschienen")
+        visitor.choose("0 – Überhaupt nicht", "1. Wenig Interesse oder Freude an Ihren Tätigkeiten").choose("Nicht erschienen")
         await visitor.press("Unterschreiben")
         assert visitor.status == 422
         assert visitor.errors[0].startswith("Gesundheitsfragebogen für Patienten (PHQ-9), Frage 2")
