@@ -41,6 +41,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LOOKS = {"light": Look(), "dark": Look(dark=True), "narrow": Look(width=320), "forced": Look(forced=True)}
+LOOKS["dark and narrow"] = Look(dark=True, width=320)  # what the one changes, the other does not: contrast and place
 
 
 class Inspector:

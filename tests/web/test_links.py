@@ -76,7 +76,7 @@ def test_every_link_that_somebody_sees_opens_and_links_lead_to_every_page(browse
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.matrix(16)
+@pytest.mark.matrix(8)
 @pytest.mark.parametrize("role", ROLES)
 def test_every_page_that_links_lead_to_is_accessible(browse, axe, role):
     async def test(site):

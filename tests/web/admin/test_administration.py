@@ -465,7 +465,7 @@ def test_lists_ask_the_database_few_questions_however_much_there_is(browse, stat
     admin(browse, test)
 
 
-@pytest.mark.matrix(13)
+@pytest.mark.matrix(7)
 @pytest.mark.parametrize("path", (*LISTS, *FORMS))
 def test_the_pages_are_accessible(browse, axe, path):
     async def test(_site, page):
@@ -555,7 +555,7 @@ STATES = (
 )  # fmt: skip
 
 
-@pytest.mark.matrix(13)
+@pytest.mark.matrix(7)
 @pytest.mark.parametrize("reach", STATES, ids=lambda each: each.__name__)
 def test_what_follows_from_them_is_accessible(browse, axe, reach):
     async def test(_site, page):
