@@ -40,8 +40,13 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-LOOKS = {"light": Look(), "dark": Look(dark=True), "narrow": Look(width=320), "forced": Look(forced=True)}
-LOOKS["dark and narrow"] = Look(dark=True, width=320)  # what the one changes, the other does not: contrast and place
+LOOKS = {
+    "light": Look(),
+    "dark": Look(dark=True),
+    "narrow": Look(width=320),
+    "dark and narrow": Look(dark=True, width=320),  # contrast depends on the one, room on the other
+    "forced": Look(forced=True),
+}
 
 
 class Inspector:
