@@ -10,7 +10,7 @@ def test_a_person_signs_in_and_out_under_row_level_security(postgres, tmp_path):
     with signing_in.site(tmp_path, postgres) as site, site.browser() as browser:
         page = browser.sign_in("alice", START)
         assert "therapist-1, as therapist" in page.text
-        token = browser.submit(page, "/access-token").text.partition('id="access-token">')[2].partition("<")[0]
+        token = browser.submit(browser.go("/me"), "/access-token").text.partition('id="access-token">')[2].partition("<")[0]
         answer = browser.send("GET", "/v1/sessions", Authorization=f"Bearer {token}", Cookie="")
         assert len(answer.json()["items"]) == 1
         assert "refresh" in browser.submit(browser.go("/"), "/sign-out").headers
