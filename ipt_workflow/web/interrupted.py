@@ -16,12 +16,13 @@ from ipt_workflow.api.services import front_desk
 from ipt_workflow.errors import Forbidden, NotFound
 from ipt_workflow.service.access.sessions import acting, lapsed
 from ipt_workflow.service.drafts import Drafts
+from ipt_workflow.web.forgery import FIELD
 from ipt_workflow.web.pages import cookie, no_cookie
 
 COOKIE = "__Host-ipt-next"
 COOKIE_SECONDS = 3600
 KEPT = "kept"  # in the address of the page to sign in, where something was kept
-NOT_KEPT = frozenset({"_csrf_token", "_version", "_do", "_add", "_propose", "_discard"})
+NOT_KEPT = frozenset({FIELD, "_version", "_do", "_add", "_propose", "_discard"})
 _OPENING = r"session(?:/[0-9]{1,9})?|do/[a-z0-9_]{1,64}|history/[0-9]{1,9}/put-right"  # the forms that open with a draft
 _FORM = re.compile(rf"/courses/([0-9a-f-]{{36}})/({_OPENING})")
 _PAGE = re.compile(r"/[A-Za-z0-9_/-]{1,200}")  # of this service: no host, no query

@@ -24,7 +24,6 @@ ATTENTION = {
     "emergency": noted("Emergency access"),
     "emergency_overdue": noted("Emergency access without review"),
 }
-URGENT = frozenset({"risk"})  # red is for risk and errors alone
 LEVELS = {
     "none": noted("No risk recorded"),
     "monitored": noted("Risk monitored"),

@@ -5,10 +5,11 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from ipt_workflow.access.cover import FOR_OTHERS, NewCover
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.values.types import Moment, Person, Text
-from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, page_of, principal_of, send, show
+from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, page_of, send, show
 from ipt_workflow.web.language import _
 from ipt_workflow.web.pages import PageRequest, page, redirect
 

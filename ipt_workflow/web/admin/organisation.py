@@ -8,11 +8,12 @@ from litestar import Response, get, post
 
 from ipt_workflow.access.break_glass import AuditorText
 from ipt_workflow.access.relations import Supervision
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.service.access.people import Zone
 from ipt_workflow.service.organisations import CrisisContacts, OwnOrganisationChange, Title
 from ipt_workflow.values.faults import shaped
-from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, principal_of, send, show
+from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, send, show
 from ipt_workflow.web.language import _, noted
 from ipt_workflow.web.pages import PageRequest, page, redirect
 

@@ -7,6 +7,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from ipt_workflow.access.people import STAFF_ROLES
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid, ReauthenticationNeeded
 from ipt_workflow.service.access.people import Language, NewPerson, PersonChange, PersonView, Roles, Supervisors, Zone
@@ -21,7 +22,6 @@ from ipt_workflow.web.admin.submission import (
     confirmed,
     first,
     page_of,
-    principal_of,
     refused,
     role_options,
     send,

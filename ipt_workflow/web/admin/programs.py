@@ -7,6 +7,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Meta
 
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Role
 from ipt_workflow.ehr.smart.systems import NewSystem, SystemChange, SystemId
@@ -15,7 +16,7 @@ from ipt_workflow.runtime.documents import json_value
 from ipt_workflow.service.access.tokens import NewToken
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.values.types import Person
-from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, principal_of, role_options, send, show
+from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, role_options, send, show
 from ipt_workflow.web.forms import FormField
 from ipt_workflow.web.language import _
 from ipt_workflow.web.navigation import ROLES

@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from markupsafe import Markup
 
 from ipt_workflow.access import policy
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.gate import CLAIMS
 from ipt_workflow.protocols.definition import COMPLETED, ENDED_EARLY, NEW, NOT_SUITABLE, PAUSED, REFERRED, Protocol
@@ -15,8 +16,8 @@ from ipt_workflow.protocols.statements import Statement, statements
 from ipt_workflow.service.protocols.versions import MoveOrder
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.admin.diagram import protocol_diagram, ways
-from ipt_workflow.web.admin.submission import pairs_of, principal_of
 from ipt_workflow.web.admin.terms import BECAME, CONFIDENCE, DIFFERENCES, KINDS, group_text, place_text, value_text
+from ipt_workflow.web.course.sent import sent_form
 from ipt_workflow.web.forms import Pairs, deed_label, read
 from ipt_workflow.web.language import _, n_, noted, reader
 from ipt_workflow.web.pages import PageRequest, page
@@ -159,7 +160,7 @@ async def _plan(
 @post(f"{ALL}/{{protocol_id:str}}/{{before:int}}/move/{{after:int}}", include_in_schema=False, status_code=200)
 async def move(request: PageRequest, protocol_id: FromPath[str], before: FromPath[int], after: FromPath[int]) -> Response[bytes]:
     """Moves the chosen courses. The page says what became of each."""
-    principal, typed = principal_of(request), await pairs_of(request)
+    principal, typed = principal_of(request), (await sent_form(request)).pairs
     await services_of(request).protocol_versions.require_mover(principal)
     found = read(MoveOrder, {name: typed.get(name, ()) for name in FAULTS}, reader().zone)
     if found.faults:

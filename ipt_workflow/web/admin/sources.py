@@ -7,6 +7,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Meta
 
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.notices.sources import (
     OVERLAP_HOURS,
@@ -22,7 +23,7 @@ from ipt_workflow.ehr.notices.sources import (
 )
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.values.types import AN_IDENTITY
-from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, principal_of, send, show
+from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, send, show
 from ipt_workflow.web.forms import FormField
 from ipt_workflow.web.language import _, noted
 from ipt_workflow.web.pages import PageRequest, page, redirect

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from litestar import Response
 
-from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.sessions import require_fresh
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid, PersonNeeded, ReauthenticationNeeded, SubscriptionExists
+from ipt_workflow.web.course.sent import sent_form
 from ipt_workflow.web.faults import field_faults, sentences
 from ipt_workflow.web.forms import Choice, FieldFault, FormField, Pairs, errors, read
 from ipt_workflow.web.language import gettext, noted, reader
@@ -58,21 +59,6 @@ def role_options(*roles: str) -> list[tuple[str, str]]:
     return [(role, name[:1].upper() + name[1:]) for role in roles if (name := role_name(role))]
 
 
-def principal_of(request: PageRequest) -> Principal:
-    """Who acts on a page."""
-    found: Principal = request.scope["ipt_principal"]  # type: ignore[typeddict-item]
-    return found
-
-
-async def pairs_of(request: PageRequest) -> dict[str, list[str]]:
-    """What a form sent, by the names of its fields."""
-    found: dict[str, list[str]] = {}
-    for name, value in (await request.form()).multi_items():
-        if isinstance(value, str):
-            found.setdefault(name, []).append(value)
-    return found
-
-
 def confirmed(request: PageRequest) -> bool:
     """Whether the person proved just now who they are, as some steps need."""
     clinic = services_of(request).clinic
@@ -99,7 +85,7 @@ def show(request: PageRequest, sheet: Sheet, pairs: Pairs, faults: tuple[FieldFa
 
 async def send(request: PageRequest, sheet: Sheet, work: Work) -> Response[Any]:
     """Reads a form and does the work with its data. Shows the form again if anything is wrong with it."""
-    pairs = await pairs_of(request)
+    pairs = (await sent_form(request)).pairs
     found = read(sheet.struct, pairs, reader().zone)
     faults = found.faults
     if not faults:

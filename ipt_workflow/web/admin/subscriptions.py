@@ -7,6 +7,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from msgspec import Meta
 
+from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.ehr.deliveries.bodies import (
@@ -24,7 +25,7 @@ from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.store.schema.tables import DELIVERY_STATUSES
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.values.types import Moment
-from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, principal_of, refused, send, show
+from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, refused, send, show
 from ipt_workflow.web.forms import FormField
 from ipt_workflow.web.language import _, n_, noted
 from ipt_workflow.web.pages import PageRequest, page, redirect

@@ -16,7 +16,7 @@ from ipt_workflow.api.services import services_of
 from ipt_workflow.course import triggers
 from ipt_workflow.course.payloads import Nothing
 from ipt_workflow.course.triggers import Command, Trigger
-from ipt_workflow.errors import CommandInvalid, KeyReused, NotFound, Refusal, StaleVersion, TransitionRefused
+from ipt_workflow.errors import NotFound, Refusal
 from ipt_workflow.service.deeds import NO_DEED, DeedView
 from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views import EntryView
@@ -25,7 +25,7 @@ from ipt_workflow.web.course import choices, sent
 from ipt_workflow.web.course.first_phase import beside, prepared
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.progress import scores, standing
-from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, sent_form, write_of
+from ipt_workflow.web.course.sent import ADD, DISCARD, PROPOSE, SentForm, ShownForm, attempted, sent_form, write_of
 from ipt_workflow.web.course.ways import Doer
 from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import (
@@ -125,23 +125,13 @@ async def _written(request: PageRequest, course_id: str, command: Command, form:
     """Writes the command, or proposes it. Returns the form as it is shown again, or None."""
     services, principal = services_of(request), principal_of(request)
     write = write_of(request, principal, form, command)
-    try:
-        if form.one(PROPOSE):
-            await services.proposals.propose(principal, course_id, write)
-        else:
-            await services.courses.fire(principal, course_id, write)
-    except CommandInvalid as invalid:
-        return form.shown(faults=field_faults(invalid.faults, form.pairs))
-    except TransitionRefused as refused:
+    made = (services.proposals.propose if form.one(PROPOSE) else services.courses.fire)(principal, course_id, write)
+    shown = await attempted(request, course_id, form, made, lambda invalid: field_faults(invalid.faults, form.pairs))
+    if shown is None:
+        await services.drafts.drop(principal, course_id, _draft(command.trigger))
+    elif shown.refusals:
         await services.drafts.save(principal, course_id, _draft(command.trigger), form.to_keep())  # a way out leads away
-        return form.shown(refusals=refused.refusals)
-    except StaleVersion:
-        since = await services.deeds.since(principal, course_id, form.version or 0)
-        return form.shown(overtaken=True, since=since, key=sent.new_key())
-    except KeyReused:
-        return form.shown(used=True, key=sent.new_key())
-    await services.drafts.drop(principal, course_id, _draft(command.trigger))
-    return None
+    return shown
 
 
 def _read(trigger: str, form: SentForm) -> Command | tuple[FieldFault, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ipt_workflow.service.deeds import DeedView
 from ipt_workflow.web.charts.closeness import RINGS, CirclePerson, closeness_circle, ring_of
-from ipt_workflow.web.forms import Choice, Pairs, option_text
+from ipt_workflow.web.forms import Choice, Pairs, option_text, typed
 from ipt_workflow.web.forms.posted import row_numbers
 from ipt_workflow.web.language import gettext, noted
 
@@ -23,9 +23,11 @@ def prepared(trigger: str, pairs: dict[str, list[str]]) -> dict[str, list[str]]:
     if trigger != "record_inventory":
         return pairs
     rows = {row: [name for name in pairs if name.startswith(f"{PEOPLE}.{row}.")] for row in row_numbers(pairs, PEOPLE)}
-    taken = {_one(pairs, f"{PEOPLE}.{row}.id") for row in rows}
+    taken = {typed(pairs, f"{PEOPLE}.{row}.id") for row in rows}
     free = (label for number in range(1, 1000) if (label := f"p{number}") not in taken)
-    new = [row for row, names in rows.items() if not _one(pairs, f"{PEOPLE}.{row}.id") and any(_one(pairs, name) for name in names)]
+    new = [
+        row for row, names in rows.items() if not typed(pairs, f"{PEOPLE}.{row}.id") and any(typed(pairs, name) for name in names)
+    ]
     return {**pairs, **{f"{PEOPLE}.{row}.id": [next(free)] for row in new}}
 
 
@@ -59,11 +61,7 @@ def _rings(written: str) -> Sequence[Choice]:
 
 
 def _said(pairs: Pairs, row: int, name: str) -> str:
-    return _one(pairs, f"{PEOPLE}.{row}.{name}")
-
-
-def _one(pairs: Pairs, name: str) -> str:
-    return next(iter(pairs.get(name, ())), "").strip()
+    return typed(pairs, f"{PEOPLE}.{row}.{name}")
 
 
 BESIDE: dict[str, Callable[[DeedView, Pairs], dict[str, Any]]] = {

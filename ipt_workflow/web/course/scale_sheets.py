@@ -13,7 +13,7 @@ from ipt_workflow.protocols.instruments import Instrument, Score
 from ipt_workflow.service.session_notes import Scale
 from ipt_workflow.service.views import MeasureView
 from ipt_workflow.service.views.course import ReadingView
-from ipt_workflow.web.forms import Choice, FieldFault, FormField, Pairs
+from ipt_workflow.web.forms import Choice, FieldFault, FormField, Pairs, typed
 from ipt_workflow.web.forms.posted import NUMBER
 from ipt_workflow.web.language import _, gettext, noted
 
@@ -101,9 +101,9 @@ def sheet(scale: Scale, measure: MeasureView | None, pairs: Pairs, faults: Seque
         radios=instrument.item_max - instrument.item_min < RADIOS_MAX,
         least=instrument.total_min,
         most=instrument.total_max,
-        total=_one(pairs, f"{begins}total"),
+        total=typed(pairs, f"{begins}total"),
         total_error=errors.get(f"{begins}total", ""),
-        partial=bool(_one(pairs, f"{begins}partial")),
+        partial=bool(typed(pairs, f"{begins}partial")),
         last=measure.last if measure else None,
         score=instruments.score(instrument, read) if read and None not in read else None,
         risk_item=instrument.risk_item,
@@ -114,7 +114,7 @@ def sheet(scale: Scale, measure: MeasureView | None, pairs: Pairs, faults: Seque
 
 def read_sheet(instrument: Instrument, pairs: Pairs) -> SheetRead:
     """What was typed in a sheet, as the data of a reading."""
-    begins, answers, total = prefix(instrument), _answers(instrument, pairs), _one(pairs, f"{prefix(instrument)}total")
+    begins, answers, total = prefix(instrument), _answers(instrument, pairs), typed(pairs, f"{prefix(instrument)}total")
     if total and any(each is not None for each in answers):
         return SheetRead(None, (FieldFault(f"{begins}total", EITHER),))
     if total:
@@ -122,7 +122,7 @@ def read_sheet(instrument: Instrument, pairs: Pairs) -> SheetRead:
     if all(each is None for each in answers):
         return SheetRead(None)
     missing = [number for number, each in enumerate(answers, 1) if each is None]
-    if missing and not _one(pairs, f"{begins}partial"):
+    if missing and not typed(pairs, f"{begins}partial"):
         return SheetRead(None, tuple(FieldFault(f"{begins}{number}", LEFT_OUT) for number in missing))
     return SheetRead({"instrument": instrument.key, "items": answers})
 
@@ -163,7 +163,7 @@ def _question(instrument: Instrument, number: int, pairs: Pairs, errors: Mapping
         number=number,
         name=name,
         text=gettext(instrument.item_texts[number - 1]) if instrument.item_texts else "",
-        value=_one(pairs, name),
+        value=typed(pairs, name),
         error=errors.get(name, ""),
         risk=number == instrument.risk_item,
     )
@@ -179,8 +179,4 @@ def _choices(instrument: Instrument) -> tuple[Choice, ...]:
 def _answers(instrument: Instrument, pairs: Pairs) -> list[int | None]:
     """The chosen answers, None where there is none; empty for a scale without questions."""
     allowed = {str(each): each for each in range(instrument.item_min, instrument.item_max + 1)}
-    return [allowed.get(_one(pairs, f"{prefix(instrument)}{number}")) for number in _numbers(instrument)]
-
-
-def _one(pairs: Pairs, name: str) -> str:
-    return next(iter(pairs.get(name, ())), "").strip()
+    return [allowed.get(typed(pairs, f"{prefix(instrument)}{number}")) for number in _numbers(instrument)]

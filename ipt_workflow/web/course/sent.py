@@ -3,20 +3,23 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.api.auth import principal_of
+from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command, Override, row_of
-from ipt_workflow.errors import Refusal
+from ipt_workflow.errors import CommandInvalid, KeyReused, Refusal, StaleVersion, TransitionRefused
 from ipt_workflow.service.drafts import DraftView
 from ipt_workflow.service.views import EntryView
 from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.web import interrupted
 from ipt_workflow.web.course.ways import proposable
-from ipt_workflow.web.forms import FieldFault, Pairs
+from ipt_workflow.web.forgery import FIELD
+from ipt_workflow.web.forms import FieldFault, Pairs, grouped, typed
 from ipt_workflow.web.forms.posted import FILL_IN
 from ipt_workflow.web.language import gettext
 from ipt_workflow.web.pages import PageRequest
@@ -75,7 +78,7 @@ class SentForm(msgspec.Struct, frozen=True):
     pairs: dict[str, list[str]]
 
     def one(self, name: str) -> str:
-        return next(iter(self.pairs.get(name, ())), "").strip()
+        return typed(self.pairs, name)
 
     @property
     def version(self) -> int | None:
@@ -104,16 +107,13 @@ class SentForm(msgspec.Struct, frozen=True):
     @property
     def body(self) -> str:
         """The digest of what was typed, without what each page makes anew."""
-        typed = sorted((name, values) for name, values in self.pairs.items() if name not in {"_csrf_token", KEY})
-        return hashlib.sha256(msgspec.json.encode(typed)).hexdigest()
+        words = sorted((name, values) for name, values in self.pairs.items() if name not in {FIELD, KEY})
+        return hashlib.sha256(msgspec.json.encode(words)).hexdigest()
 
 
 def kept(draft: DraftView) -> SentForm:
     """The form that somebody began."""
-    pairs: dict[str, list[str]] = {}
-    for name, value in draft.pairs:
-        pairs.setdefault(name, []).append(value)
-    return SentForm(pairs)
+    return SentForm(grouped(draft.pairs))
 
 
 def new_key() -> str:
@@ -122,11 +122,29 @@ def new_key() -> str:
 
 
 async def sent_form(request: PageRequest) -> SentForm:
-    pairs: dict[str, list[str]] = {}
-    for name, value in (await request.form()).multi_items():
-        if isinstance(value, str):
-            pairs.setdefault(str(name), []).append(value)
-    return SentForm(pairs)
+    return SentForm(grouped((await request.form()).multi_items()))
+
+
+async def attempted(
+    request: PageRequest,
+    course_id: str,
+    form: SentForm,
+    work: Awaitable[Any],
+    faults: Callable[[CommandInvalid], Sequence[FieldFault]],
+) -> ShownForm | None:
+    """Waits for what writes a form about a course. Returns the form as it is shown again, or None if it was written."""
+    try:
+        await work
+    except CommandInvalid as invalid:
+        return form.shown(faults=faults(invalid))
+    except TransitionRefused as refused:
+        return form.shown(refusals=refused.refusals)
+    except StaleVersion:
+        since = await services_of(request).deeds.since(principal_of(request), course_id, form.version or 0)
+        return form.shown(overtaken=True, since=since, key=new_key())
+    except KeyReused:
+        return form.shown(used=True, key=new_key())
+    return None
 
 
 def key_of(request: PageRequest, principal: Principal, sent: SentForm) -> IdempotencyKey:

@@ -8,11 +8,10 @@ import msgspec
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, Fault, KeyReused, StaleVersion, TransitionRefused
+from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.views import EntryView
-from ipt_workflow.web.course import sent
 from ipt_workflow.web.course.deeds import said_since
-from ipt_workflow.web.course.sent import SentForm, ShownForm, write_of
+from ipt_workflow.web.course.sent import SentForm, ShownForm, attempted, write_of
 from ipt_workflow.web.faults import field_faults
 from ipt_workflow.web.forms import FieldFault, Pairs
 from ipt_workflow.web.pages import PageRequest
@@ -28,18 +27,8 @@ class FormCommand(msgspec.Struct, frozen=True):
 async def write(request: PageRequest, course_id: str, form: SentForm, parts: Sequence[FormCommand]) -> ShownForm | None:
     """Writes the commands of a form together. Returns the form as it is shown again, or None."""
     services, principal = services_of(request), principal_of(request)
-    try:
-        await services.courses.fire(principal, course_id, write_of(request, principal, form, *(each.command for each in parts)))
-    except CommandInvalid as invalid:
-        return form.shown(faults=_faults(invalid, parts, form.pairs))
-    except TransitionRefused as refused:
-        return form.shown(refusals=refused.refusals)
-    except StaleVersion:
-        since = await services.deeds.since(principal, course_id, form.version or 0)
-        return form.shown(overtaken=True, since=since, key=sent.new_key())
-    except KeyReused:
-        return form.shown(used=True, key=sent.new_key())
-    return None
+    fired = services.courses.fire(principal, course_id, write_of(request, principal, form, *(each.command for each in parts)))
+    return await attempted(request, course_id, form, fired, lambda invalid: _faults(invalid, parts, form.pairs))
 
 
 def _faults(invalid: CommandInvalid, parts: Sequence[FormCommand], pairs: Pairs) -> list[FieldFault]:

@@ -5,7 +5,7 @@ Pure: no request and no template is known here. `describe` makes the fields that
 
 from ipt_workflow.web.forms.fields import Choice, FormContext, FormField, describe, errors, id_of
 from ipt_workflow.web.forms.labels import deed_label, every_text, label_of, option_text
-from ipt_workflow.web.forms.posted import FieldFault, Pairs, Read, first_pairs, moment, name_of, read
+from ipt_workflow.web.forms.posted import FieldFault, Pairs, Read, first_pairs, grouped, moment, name_of, read, typed
 from ipt_workflow.web.forms.said import Formats, SaidField, said
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "errors",
     "every_text",
     "first_pairs",
+    "grouped",
     "id_of",
     "label_of",
     "moment",
@@ -29,4 +30,5 @@ __all__ = [
     "option_text",
     "read",
     "said",
+    "typed",
 ]

@@ -42,6 +42,20 @@ NUMBER = re.compile(r"[+-]?\d{1,9}(?:[.,]\d{1,6})?")
 ROWS_MAX = 50
 
 
+def grouped(items: Iterable[tuple[str, Any]]) -> dict[str, list[str]]:
+    """The pairs of a form, by name. A name may stand several times; files are left out."""
+    pairs: dict[str, list[str]] = {}
+    for name, value in items:
+        if isinstance(value, str):
+            pairs.setdefault(name, []).append(value)
+    return pairs
+
+
+def typed(pairs: Pairs, name: str) -> str:
+    """What stands under a name, without the space around it; empty if nothing does."""
+    return next(iter(pairs.get(name, ())), "").strip()
+
+
 class FieldFault(msgspec.Struct, frozen=True):
     """What is wrong with one control: its name, a sentence, and what fills the sentence's places. `whole` faults have no name."""
 
@@ -142,7 +156,7 @@ def _by_key(shape: FieldShape, name: str, pairs: Pairs, faults: list[FieldFault]
     kind, found = shape.kind.removeprefix("by_"), {}
     inner = FieldShape(name=shape.name, kind=kind, required=False)
     for key in [each.removeprefix(f"{name}.") for each in pairs if each.startswith(f"{name}.")]:
-        text = next(iter(pairs[f"{name}.{key}"]), "").strip()
+        text = typed(pairs, f"{name}.{key}")
         try:
             value = SINGLE[kind](inner, text, UTC) if text else None
         except _Wrong as wrong:
@@ -242,7 +256,7 @@ def _real_day(text: str) -> dt.date:
 
 def _remembered(name: str, pairs: Pairs) -> str | None:
     """A day in three controls, for days that nobody picks in a calendar."""
-    parts = [next(iter(pairs.get(f"{name}-{part}", ())), "").strip() for part in ("day", "month", "year")]
+    parts = [typed(pairs, f"{name}-{part}") for part in ("day", "month", "year")]
     return _real_day(" ".join(parts)).isoformat() if any(parts) else None
 
 
