@@ -136,7 +136,9 @@ def _routes_are_made_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api_app, "litestar_app", reused)
-        patch.setattr(web_app, "routers", lambda settings: (settings.secret_keys,))  # all that pages are made of, until they are made
+        patch.setattr(
+            web_app, "routers", lambda settings: (settings.secret_keys,)
+        )  # all that pages are made of, until they are made
         yield
 
 
