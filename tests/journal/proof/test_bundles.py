@@ -231,6 +231,26 @@ def test_without_a_policy_a_bundle_is_only_shown_to_be_whole(auditor: Auditor, c
     assert bundles.LOG[0].key.vkey() in capsys.readouterr().out
 
 
+def of_keys(number: int) -> str:
+    """The policy that knows the log and the witness by one kind of key alone."""
+    return f"log {bundles.LOG[number].key.vkey()}\nwitness partner {bundles.WITNESS[number].key.vkey()}\nquorum partner\n"
+
+
+def test_post_quantum_keys_are_enough(auditor: Auditor) -> None:
+    (auditor.folder / "policy").write_text(of_keys(1))
+    assert auditor.run(bundles.log_bundle(auditor.folder / "log.zip", ROWS))[0] == 0
+
+
+@pytest.mark.parametrize(("keys", "code"), [(0, 0), (1, 1)])
+def test_without_a_library_post_quantum_keys_count_for_nothing(
+    auditor: Auditor, monkeypatch: pytest.MonkeyPatch, keys: int, code: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "mldsa", None)
+    (auditor.folder / "policy").write_text(of_keys(keys))
+    found, said = auditor.run(bundles.log_bundle(auditor.folder / "log.zip", ROWS))
+    assert (found, "were not checked" in said) == (code, keys == 1)
+
+
 # A client's bundle
 
 
