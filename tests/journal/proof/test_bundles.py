@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -337,6 +338,26 @@ def test_a_damaged_zip_is_refused(auditor: Auditor) -> None:
     raw[len(raw) // 3] ^= 0xFF
     path.write_bytes(raw)
     assert auditor.run(path)[0] == 1
+
+
+PROVED = ("checkpoint", "leaves.ndjson", "entries.ndjson", "records.ndjson", "leaf-hashes")
+
+
+@pytest.mark.parametrize("name", PROVED)
+def test_no_byte_of_what_is_proved_can_be_another(auditor: Auditor, name: str) -> None:
+    """The hashes of the tiles only say where leaves differ. Signatures by keys that nobody knows count for nothing."""
+    random = Random(name)
+
+    def damaged(files: dict[str, bytes]) -> None:
+        raw = bytearray(files[name])
+        at = random.randrange(raw.find(b"\n\n") if name == "checkpoint" else len(raw))
+        raw[at] ^= 1 << random.randrange(8)
+        files[name] = bytes(raw)
+
+    whole = bundles.log_bundle(auditor.folder / "log.zip", ROWS).read_bytes()
+    for _ in range(12):
+        code, said = auditor.run(bundles.repacked(auditor.file("log.zip", whole), damaged))
+        assert code == (0 if name == "leaf-hashes" else 1), said
 
 
 def test_what_is_said_of_a_bundle_cannot_move_the_terminal(auditor: Auditor) -> None:
