@@ -17,6 +17,7 @@ from ipt_workflow.errors import Fault
 from ipt_workflow.values.types import Text, whole
 
 RetentionKind = Literal["record", "access_log", "disclosure_log"]
+ReapedLog = Literal["access_log", "disclosure_log"]
 Anchor = Literal["last_contact", "death", "majority", "recorded"]
 Bound = Literal["floor", "ceiling"]
 Verified = Literal["law", "secondary", "no"]
@@ -33,7 +34,7 @@ ANCHORS: Mapping[RetentionKind, tuple[Anchor, ...]] = {
     "disclosure_log": ("recorded",),
 }
 # The kinds of audit records that are reaped with a month. Deeds stay: what was configured, and who was given access.
-REAPED: Mapping[RetentionKind, tuple[str, ...]] = {
+REAPED: Mapping[ReapedLog, tuple[str, ...]] = {
     "access_log": ("read", "refusal", "sign_in"),
     "disclosure_log": ("export", "delivery"),
 }

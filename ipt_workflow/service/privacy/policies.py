@@ -51,7 +51,9 @@ def examples(path: Path) -> tuple[NewRetentionPolicy, ...]:
     try:
         found = shaped(RetentionExamples, toml_table(path), path.name).policies
     except OSError:
-        raise ProtocolInvalid([Fault(path.name, "cannot be read; copy it from the config/ that comes with this software")]) from None
+        raise ProtocolInvalid(
+            [Fault(path.name, "cannot be read; copy it from the config/ that comes with this software")]
+        ) from None
     except ValueError as error:
         raise ProtocolInvalid([Fault(path.name, f"is not TOML: {error}")]) from None
     except CommandInvalid as invalid:
@@ -101,7 +103,9 @@ class RetentionPolicies:
             adopted_role=principal.role,
             adopted_at=self.clinic.clock.now(),
         )
-        if not await self.clinic.write(stored.adopt, policy, self.clinic.event(principal, "config", "retention policy adopted", (), [new.name])):
+        if not await self.clinic.write(
+            stored.adopt, policy, self.clinic.event(principal, "config", "retention policy adopted", (), [new.name])
+        ):
             raise CommandInvalid([IN_FORCE])
         return _view(policy)
 

@@ -6,16 +6,15 @@ checkpoint, and the record of the deed says which positions they have. Records o
 
 import calendar
 import datetime as dt
-import hashlib
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from ipt_workflow.access import retention
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.access.retention import REAPED, Term
+from ipt_workflow.access.retention import REAPED, ReapedLog, Term
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.privacy.policies import CHANGE, READ
@@ -27,7 +26,6 @@ from ipt_workflow.store.retention import StoredPolicy
 from ipt_workflow.values.canonical import canonical
 from ipt_workflow.values.types import whole
 
-LogKind = Literal["access_log", "disclosure_log"]
 Month = Annotated[str, Meta(pattern=whole(r"[0-9]{4}-(0[1-9]|1[0-2])"))]
 REAP = "audit log reaped"
 NOT_NUMBERED = "Some of its records have no position in the log yet. Wait until the relay has given them one."
@@ -40,7 +38,7 @@ class DueMonth(msgspec.Struct, frozen=True, kw_only=True):
     `policies` are the ceilings that have passed. `holds` are those on records of clients whom the month names.
     """
 
-    kind: LogKind
+    kind: ReapedLog
     month: str
     records: int
     since: dt.date
@@ -52,14 +50,14 @@ class DueMonth(msgspec.Struct, frozen=True, kw_only=True):
 class ToReap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A month of a part of the audit log."""
 
-    kind: LogKind
+    kind: ReapedLog
     month: Month
 
 
 class ReapedMonth(msgspec.Struct, frozen=True, kw_only=True):
     """A month that was removed: how many records, at which positions of the log, and the checkpoint that proves these leaves."""
 
-    kind: LogKind
+    kind: ReapedLog
     month: str
     records: int
     policies: tuple[str, ...]
@@ -124,7 +122,7 @@ class Reaping:
             if (month := self._month(connection, organisation, kind, name, policies)) is not None
         ]
 
-    def _months(self, connection: Connection, organisation: str, kind: LogKind, policies: Sequence[StoredPolicy]) -> list[str]:
+    def _months(self, connection: Connection, organisation: str, kind: ReapedLog, policies: Sequence[StoredPolicy]) -> list[str]:
         """The months of which a ceiling may want records gone."""
         if not any(each.kind == kind and each.bound == "ceiling" for each in policies):
             return []
@@ -137,7 +135,7 @@ class Reaping:
         return names
 
     def _month(
-        self, connection: Connection, organisation: str, kind: LogKind, name: str, policies: Sequence[StoredPolicy]
+        self, connection: Connection, organisation: str, kind: ReapedLog, name: str, policies: Sequence[StoredPolicy]
     ) -> DueMonth | None:
         """A month, if it is due and has records."""
         starts, ends = bounds(name)
@@ -175,7 +173,9 @@ class Reaping:
             raise CommandInvalid([Fault("month", f"stays for now. {month.because}")])
         return month
 
-    def _reap(self, connection: Connection, organisation: str, principal: Principal, asked: ToReap) -> tuple[DueMonth, StoredReaping]:
+    def _reap(
+        self, connection: Connection, organisation: str, principal: Principal, asked: ToReap
+    ) -> tuple[DueMonth, StoredReaping]:
         month = self._asked(connection, organisation, asked)
         kinds, (starts, ends) = REAPED[asked.kind], bounds(asked.month)
         positions = stored.positions(connection, organisation, kinds, starts, ends)
