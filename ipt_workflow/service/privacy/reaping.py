@@ -17,7 +17,9 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.retention import REAPED, ReapedLog, Term
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ
+from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store import reaping as stored
 from ipt_workflow.store import retention as stored_retention
 from ipt_workflow.store.database import Connection
@@ -28,6 +30,7 @@ from ipt_workflow.values.types import whole
 
 Month = Annotated[str, Meta(pattern=whole(r"[0-9]{4}-(0[1-9]|1[0-2])"))]
 REAP = "audit log reaped"
+HELD = "It names clients on whose records there are holds."
 NOT_NUMBERED = "Some of its records have no position in the log yet. Wait until the relay has given them one."
 NO_CHECKPOINT = "No checkpoint of the log covers it. Give the log a key (IPT_LOG_KEY_FILE), and wait for the next checkpoint."
 
@@ -146,9 +149,10 @@ class Reaping:
         counted = stored.month(connection, organisation, REAPED[kind], starts, ends)
         if counted.records == 0:
             return None
-        holds = ()
+        held = stored.held_clients(connection, organisation, REAPED[kind], starts, ends)
+        holds = [in_words(each) for found in stored_holds.of_clients(connection, organisation, held).values() for each in found]
         covered = counted.last is not None and stored.covering(connection, organisation, counted.last) is not None
-        because = _kept_by(terms, self.clinic.clock.now().date())
+        because = HELD if holds else _kept_by(terms, self.clinic.clock.now().date())
         if because is None and counted.numbered < counted.records:
             because = NOT_NUMBERED
         if because is None and not covered:
@@ -159,7 +163,7 @@ class Reaping:
             records=counted.records,
             since=since,
             policies=tuple(each.policy for each in terms if each.bound == "ceiling" and each.until and each.until < since),
-            holds=holds,
+            holds=tuple(holds),
             because=because,
         )
 

@@ -16,8 +16,10 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.retention import RecordFacts, Term
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ, RetentionPolicies
 from ipt_workflow.service.privacy.reaping import Reaping
+from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store import retention as stored
 from ipt_workflow.store.retention import ClosedRecord, StoredDecision, StoredPolicy
 from ipt_workflow.values.canonical import canonical
@@ -178,7 +180,8 @@ class Retention:
 
     async def _due(self, policies: Sequence[StoredPolicy], records: Sequence[ClosedRecord]) -> list[DueRecord]:
         due = [(each, terms) for each in records if self._is_due(each, terms := self._terms(policies, each, None))]
-        return [self._view(each, terms) for each, terms in due]
+        held = await self.clinic.read(stored_holds.of_clients, [each.client_id for each, _ in due])
+        return [self._view(each, terms, [in_words(hold) for hold in held.get(each.client_id, ())]) for each, terms in due]
 
     def _today(self) -> dt.date:
         return self._day(self.clinic.clock.now())
@@ -194,7 +197,7 @@ class Retention:
         since, today = retention.due_since(terms), self._today()
         return since is not None and since <= today and (record.kept_until is None or record.kept_until < today)
 
-    def _view(self, record: ClosedRecord, terms: Sequence[Term], holds: Sequence[str] = ()) -> DueRecord:
+    def _view(self, record: ClosedRecord, terms: Sequence[Term], holds: Sequence[str]) -> DueRecord:
         since, overdue, today = retention.due_since(terms), retention.overdue_since(terms), self._today()
         assert since is not None  # it is due
         return DueRecord(

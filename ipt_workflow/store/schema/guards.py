@@ -23,7 +23,7 @@ APPEND_ONLY = (
     "retention_decision",
     "audit_reaping",
 )
-ENDING = ("verification", "audit_export", "retention_policy")  # a row changes until it has ended
+ENDING = ("verification", "audit_export", "client_mark", "retention_policy")  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
@@ -41,6 +41,7 @@ KEYS = {
     "access_text": ("organisation", "id", "kind"),
     "verification": ("organisation", "id"),
     "audit_export": ("organisation", "id"),
+    "client_mark": ("organisation", "id"),
     "retention_policy": ("organisation", "id"),
     "retention_decision": ("organisation", "id"),
     "audit_reaping": ("organisation", "kind", "month"),
