@@ -14,7 +14,7 @@ from msgspec import Meta
 from ipt_workflow.access import retention
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.retention import RecordFacts, Term
-from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ, RetentionPolicies
@@ -30,6 +30,7 @@ CLIENTS_MAX = 100  # of one deed
 KEEP_YEARS_MAX = 30  # for which a record that is due can be kept by one decision
 ERASED, KEPT = "retention: record erased", "retention: record kept"
 KeepGround = Literal["continuing_care", "claims", "client_wish", "research", "national_law"]
+NOT_DUE = "No record of this client is due."
 MUST_TELL_BIRTH = "is needed: a policy in force counts from the 18th birthday, and the service keeps no date of birth"
 Outcome = Literal["erased", "kept", "held", "not_due", "unknown"]
 
@@ -140,6 +141,16 @@ class Retention:
             found += due
         await self.clinic.log(principal, "read", "records due", [course for each in found for course in each.courses])
         return DueRecords(items=tuple(found), next=rest)
+
+    async def one(self, principal: Principal, client: str) -> DueRecord:
+        """A record that is due. Raises NotFound if it is not."""
+        await self.clinic.require(principal, READ)
+        known = await self.clinic.read(stored.closed_records_of, [client]) if "\x00" not in client else {}
+        due = await self._due(await self.clinic.read(stored.policies), [*known.values()])
+        if not due:
+            raise NotFound(NOT_DUE)
+        await self.clinic.log(principal, "read", "record due", due[0].courses)
+        return due[0]
 
     async def decisions(self, principal: Principal, after: str, limit: int) -> list[RetentionDecisionView]:
         """What was decided, oldest first."""
