@@ -12,8 +12,7 @@ from ipt_workflow.store.units import LoggedEvent
 
 event, subject, reaping = tables.audit_event, tables.audit_subject, tables.audit_reaping
 mark, course = tables.client_mark, tables.course
-leaf = sa.table("log_leaf", *(sa.column(name) for name in ("organisation", "position", "kind", "record_id")))  # TODO
-checkpoint = sa.table("log_checkpoint", *(sa.column(n) for n in ("organisation", "size", "root", "note", "cosignatures")))  # TODO
+leaf, checkpoint = tables.log_leaf, tables.log_checkpoint
 
 
 class MonthOfRecords(msgspec.Struct, frozen=True, kw_only=True):
