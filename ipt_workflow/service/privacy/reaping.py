@@ -6,6 +6,7 @@ checkpoint, and the record of the deed says which positions they have. Records o
 
 import calendar
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -211,7 +212,16 @@ class Reaping:
             via=principal.via,
             decided_at=self.clinic.clock.now(),
         )
+        details = {
+            "kind": asked.kind,
+            "month": asked.month,
+            "records": len(positions),
+            "positions_digest": hashlib.sha256(ranges).hexdigest(),
+            "checkpoint": {"size": checkpoint.size, "root": checkpoint.root},
+            "policies": [*month.policies],
+        }
         record = self.clinic.event(principal, "config", REAP, (), [asked.kind, asked.month, *month.policies])
+        record = msgspec.structs.replace(record, details=details)
         stored.reap(connection, organisation, kinds, reaping, record)
         return month, reaping
 

@@ -104,6 +104,7 @@ async def policies(request: PageRequest) -> Response[bytes]:
     return page(
         request,
         "privacy/retention.html",
+        principal=principal,
         policies=in_force,
         examples=[each for each in await known.examples(principal) if each.name not in names],
         decides=policy.may(principal, "decide retention"),
