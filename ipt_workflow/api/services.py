@@ -6,6 +6,7 @@ from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
+from ipt_workflow.ehr.fhir_compartments import ClientResources
 from ipt_workflow.ehr.fhir_histories import FhirHistories
 from ipt_workflow.ehr.fhir_reads import FhirReader
 from ipt_workflow.ehr.fhir_searches import FhirSearches
@@ -96,6 +97,7 @@ class Services:
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
+        self.fhir_everything = ClientResources(clinic)
         self.tokens = Tokens(clinic)
         self.systems = Systems(clinic)
         self.sessions = SignInSessions(clinic)
