@@ -49,4 +49,3 @@ def audit_row(record: AuditRecord) -> tuple[object, ...]:
     fields = msgspec.to_builtins(record)
     flat = {**fields, **fields["actor"], "courses": " ".join(record.courses), "rules": " ".join(record.rules)}
     return tuple(flat[column] for column in COLUMNS)
-

@@ -48,6 +48,7 @@ from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
+from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
@@ -94,6 +95,7 @@ class Services:
         self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
         self.proofs = EntryProofs(clinic)
+        self.retention = Retention(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)

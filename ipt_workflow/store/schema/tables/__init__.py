@@ -129,6 +129,15 @@ from ipt_workflow.store.schema.tables.relations import (
     restriction,
     restriction_person,
 )
+from ipt_workflow.store.schema.tables.retention import (
+    DECISIONS,
+    AuditReapingRow,
+    RetentionDecisionRow,
+    RetentionPolicyRow,
+    audit_reaping,
+    retention_decision,
+    retention_policy,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 from ipt_workflow.store.schema.tables.sign_in import (
     METHODS,
@@ -142,6 +151,7 @@ from ipt_workflow.store.schema.tables.sign_in import (
 __all__ = [
     "ATTENTION",
     "AUDIT_KINDS",
+    "DECISIONS",
     "DELIVERY_STATUSES",
     "EMERGENCY_CODES",
     "EVENT_KINDS",
@@ -166,6 +176,7 @@ __all__ = [
     "AccessTextRow",
     "AttentionToldRow",
     "AuditExportRow",
+    "AuditReapingRow",
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
@@ -206,6 +217,8 @@ __all__ = [
     "RelayTaskRow",
     "RestrictionPersonRow",
     "RestrictionRow",
+    "RetentionDecisionRow",
+    "RetentionPolicyRow",
     "SandboxMoveRow",
     "SignInSessionRow",
     "SourceKeyRow",
@@ -221,6 +234,7 @@ __all__ = [
     "attention_told",
     "audit_event",
     "audit_export",
+    "audit_reaping",
     "audit_subject",
     "authentication_failure",
     "client",
@@ -260,6 +274,8 @@ __all__ = [
     "relay_task",
     "restriction",
     "restriction_person",
+    "retention_decision",
+    "retention_policy",
     "sandbox_move",
     "sign_in_session",
     "source",
