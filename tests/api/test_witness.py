@@ -9,10 +9,9 @@ import pytest
 from support import witnesses
 
 from ipt_workflow.journal.proof import ipt_verify, tree
-from ipt_workflow.journal.proof.ipt_verify import Checkpoint, SignedNote, leaf_hash
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint, SignedNote, Submission, leaf_hash
 from ipt_workflow.service.audit import cosignatures, log_keys
 from ipt_workflow.service.audit.cosignatures import WitnessAhead, WitnessContradicts, WitnessUnusable
-from ipt_workflow.service.audit.witness import Submission
 
 ORIGIN = "clinic.example/default"
 LOG = log_keys.of_log(log_keys.new_file(), ORIGIN)

@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
 from ipt_workflow.journal.proof import ipt_verify, tree
-from ipt_workflow.journal.proof.ipt_verify import Checkpoint, SignedNote, leaf_hash
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint, SignedNote, Submission, leaf_hash
 from ipt_workflow.service.audit import log_keys
-from ipt_workflow.service.audit.witness import Submission
 
 ORIGIN, NAME = "clinic.example/default", "auditor.example/stick"
 LOG = log_keys.of_log(log_keys.new_file(), ORIGIN)

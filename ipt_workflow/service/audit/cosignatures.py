@@ -8,8 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from ipt_workflow.errors import IptError, ProviderUnusable
 from ipt_workflow.journal.proof import ipt_verify
-from ipt_workflow.journal.proof.ipt_verify import ML_DSA_44, TIME_MAX, Key, NotProved, Signature, SignedNote
-from ipt_workflow.service.audit.witness import Submission
+from ipt_workflow.journal.proof.ipt_verify import ML_DSA_44, TIME_MAX, Key, NotProved, Signature, SignedNote, Submission
 
 ATTEMPTS = 3  # a witness may say twice that it knows another size: once if we did not know, and once if somebody else submits at the same time
 HEADERS = {"content-type": "text/plain; charset=utf-8", "user-agent": "ipt-workflow"}

@@ -40,7 +40,7 @@ class Witness:
             found = witness.answer(submitted, self.logs, seen, self.own, int(self._clock.real().timestamp()))
             if found.seen:
                 origin = found.seen.origin
-                note = self._known(ipt_verify.read_note(f"{witness.read_submission(submitted).note}{found.body}"), origin)
+                note = self._known(ipt_verify.read_note(f"{ipt_verify.read_submission(submitted).note}{found.body}"), origin)
                 self._keep({**notes, origin: note})
             return found
 

@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ipt_workflow.journal.proof import ipt_verify, tree
-from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved, leaf_hash
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved, Submission, leaf_hash
 from ipt_workflow.runtime.clock import SystemClock
 from ipt_workflow.service.audit import log_keys, witness_state
-from ipt_workflow.service.audit.witness import Submission
 from ipt_workflow.service.audit.witness_state import Witness, WitnessStateInvalid
 
 ORIGIN, NAME, NOW = "clinic.example/default", "partner.example/witness", 1_700_000_000
