@@ -95,11 +95,9 @@ class Services:
         self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
         self.proofs = EntryProofs(clinic)
-        self.retention = Retention(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
-        self.fhir_everything = ClientResources(clinic)
         self.tokens = Tokens(clinic)
         self.systems = Systems(clinic)
         self.sessions = SignInSessions(clinic)
@@ -115,7 +113,16 @@ class Services:
         self.group_registers = GroupRegisters(clinic)
         self.group_sessions = GroupSessions(clinic)
         self.group_signatures = GroupSignatures(clinic)
+        self.rights = ClientRights(clinic)
         self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))
+
+
+class ClientRights:
+    """The verbs by which a clinic honours its clients' rights."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self.retention = Retention(clinic)
+        self.everything = ClientResources(clinic)
 
 
 class FrontDesk:

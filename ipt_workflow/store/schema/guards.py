@@ -21,11 +21,10 @@ APPEND_ONLY = (
     "emergency_review",
     "unmasking",
     "disclosure",
-)
-ENDING = ("verification", "audit_export", "client_mark")  # a row changes until it has ended
     "retention_decision",
     "audit_reaping",
-ENDING = ("verification", "audit_export", "retention_policy")  # a row changes until it has ended
+)
+ENDING = ("verification", "audit_export", "client_mark", "retention_policy")  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
