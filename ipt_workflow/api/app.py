@@ -23,6 +23,7 @@ from ipt_workflow.api import (
     credentials,
     feed,
     fhir,
+    fhir_compartments,
     groups,
     health,
     messages,
@@ -189,6 +190,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *organisations.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
+        *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
     open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]

@@ -43,13 +43,13 @@ class MonthList(msgspec.Struct, frozen=True):
 @get("/v1/retention/examples", summary="Examples of retention policies", tags=["retention"])
 async def retention_examples(request: ApiRequest) -> ExampleList:
     """Policies to begin with, each with its citation, and whether that was verified. None is in force, and none is legal advice."""
-    return ExampleList(list(await services_of(request).retention.policies.examples(principal_of(request))))
+    return ExampleList(list(await services_of(request).rights.retention.policies.examples(principal_of(request))))
 
 
 @get("/v1/retention/policies", summary="Retention policies", tags=["retention"])
 async def retention_policies(request: ApiRequest, ended: FromQuery[bool] = False) -> PolicyList:
     """The policies in force; with `ended=true` also those that have ended."""
-    return PolicyList(await services_of(request).retention.policies.every(principal_of(request), in_force=not ended))
+    return PolicyList(await services_of(request).rights.retention.policies.every(principal_of(request), in_force=not ended))
 
 
 @post("/v1/retention/policies", summary="Put a retention policy in force", tags=["retention"])
@@ -60,7 +60,7 @@ async def adopt_retention_policy(
 
     Needs a person who signed in lately, and no fixed token.
     """
-    body, policies, principal = await read_body(request), services_of(request).retention.policies, principal_of(request)
+    body, policies, principal = await read_body(request), services_of(request).rights.retention.policies, principal_of(request)
     if dry_run:
         return Response(await policies.preview(principal, lambda: body.shape(NewRetentionPolicy)), status_code=200)
     return Response(await policies.adopt(principal, lambda: body.shape(NewRetentionPolicy)), status_code=201)
@@ -69,7 +69,7 @@ async def adopt_retention_policy(
 @post("/v1/retention/policies/{policy:str}/end", summary="End a retention policy", tags=["retention"], status_code=200)
 async def end_retention_policy(request: ApiRequest, policy: FromPath[str]) -> RetentionPolicyView:
     """Its term does not count any more. Needs a person who signed in lately."""
-    return await services_of(request).retention.policies.end(principal_of(request), policy)
+    return await services_of(request).rights.retention.policies.end(principal_of(request), policy)
 
 
 @get("/v1/retention/records", summary="Records that are due", tags=["retention"])
@@ -78,7 +78,7 @@ async def records_due(
 ) -> Response[DueRecordList]:
     """Clients' records for which every floor in force has passed, or a ceiling. A page may be empty and not the last: follow `next`."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
-    found = await services_of(request).retention.due(principal_of(request), after.id, size)
+    found = await services_of(request).rights.retention.due(principal_of(request), after.id, size)
     following = requests.cursor_text(After(found.next)) if found.next is not None else None
     return listed(request, DueRecordList(list(found.items), following))
 
@@ -89,7 +89,7 @@ async def retention_decisions(
 ) -> Response[RetentionDecisionList]:
     """What was decided, by whom, by which policies, and how much was removed. Oldest first."""
     size, after = limit_of(request, limit), requests.cursor(cursor, After, After())
-    found = await services_of(request).retention.decisions(principal_of(request), after.id, size + 1)
+    found = await services_of(request).rights.retention.decisions(principal_of(request), after.id, size + 1)
     items, after_text = page(found, size, lambda each: After(each.id))
     return listed(request, RetentionDecisionList(items, after_text))
 
@@ -101,14 +101,14 @@ async def decide_retention(request: ApiRequest, dry_run: FromQuery[bool] = False
     With `dry_run=true` it says what would become of each, and writes nothing. Needs a person who signed in lately.
     """
     body = await read_body(request)
-    decide = services_of(request).retention.decide
+    decide = services_of(request).rights.retention.decide
     return await decide(principal_of(request), lambda: body.shape(NewRetentionDecision), dry_run=dry_run)
 
 
 @get("/v1/retention/months", summary="Months of the audit log", tags=["retention"])
 async def months(request: ApiRequest) -> MonthList:
     """The months of the audit log that a ceiling in force wants gone, each with what stops that now; and those that were removed."""
-    reaping, principal = services_of(request).retention.months, principal_of(request)
+    reaping, principal = services_of(request).rights.retention.months, principal_of(request)
     return MonthList(await reaping.due(principal), await reaping.reaped(principal))
 
 
@@ -119,7 +119,9 @@ async def reap_month(request: ApiRequest, dry_run: FromQuery[bool] = False) -> M
     With `dry_run=true` it says what would go. Needs a person who signed in lately.
     """
     body = await read_body(request)
-    return await services_of(request).retention.months.reap(principal_of(request), lambda: body.shape(ToReap), dry_run=dry_run)
+    return await services_of(request).rights.retention.months.reap(
+        principal_of(request), lambda: body.shape(ToReap), dry_run=dry_run
+    )
 
 
 HANDLERS = (

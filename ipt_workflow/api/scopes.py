@@ -25,6 +25,7 @@ NEEDS: dict[tuple[str, str], str] = {  # `{kind}` and `{member}` are those of th
     ("GET", "/fhir/R4/{kind}/{resource_id}"): "{kind}.r",
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history"): "{kind}.r",
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history/{version}"): "{kind}.r",
+    ("GET", "/fhir/R4/{kind}/{resource_id}/$everything"): "{kind}.r",
     ("GET", "/fhir/R4/{kind}/{resource_id}/{member}"): "{member}.s",
     ("GET", "/metrics"): "*.r",
     ("GET", "/sandbox/clock"): "*.r",
@@ -157,8 +158,15 @@ async def require_brought(clinic: Clinic, principal: Principal, kind: str, query
     if principal.scopes is None:
         return
     relations = [*(each.relation for each in query.includes), *(each.relation for each in query.has)]
-    for each in dict.fromkeys(name for relation in relations for name in (relation.kind, relation.target)):
-        await _require(clinic, principal, Need(each, "s"), f"fhir search {kind}")
+    kinds = [name for relation in relations for name in (relation.kind, relation.target)]
+    await require_kinds(clinic, principal, kinds, f"fhir search {kind}")
+
+
+async def require_kinds(clinic: Clinic, principal: Principal, kinds: Iterable[str], action: str) -> None:
+    """Raises ScopeMissing unless the principal's scopes cover searching each kind. Without scopes the role alone decides."""
+    if principal.scopes is not None:
+        for each in dict.fromkeys(kinds):
+            await _require(clinic, principal, Need(each, "s"), action)
 
 
 def _need(method: str, path: str, parameters: Any) -> Need | None:

@@ -98,7 +98,7 @@ def _new() -> Sheet:
 @get(ALL, include_in_schema=False)
 async def policies(request: PageRequest) -> Response[bytes]:
     """The policies in force, and examples to begin with."""
-    known, principal = services_of(request).retention.policies, principal_of(request)
+    known, principal = services_of(request).rights.retention.policies, principal_of(request)
     in_force = await known.every(principal)
     names = {each.name for each in in_force}
     return page(
@@ -121,7 +121,7 @@ async def new(request: PageRequest) -> Response[bytes]:
     services, principal = services_of(request), principal_of(request)
     await services.clinic.require(principal, "decide retention")
     sheet = _new()
-    examples = {each.name: each for each in await services.retention.policies.examples(principal)}
+    examples = {each.name: each for each in await services.rights.retention.policies.examples(principal)}
     chosen = examples.get(request.query_params.get("example", ""))
     return show(request, sheet, first(chosen, sheet) if chosen else {})
 
@@ -133,7 +133,7 @@ async def adopt(request: PageRequest) -> Response[bytes]:
     await services.clinic.require(principal, "decide retention")
 
     async def work(data: dict[str, object]) -> Response[None]:
-        await services.retention.policies.adopt(principal, lambda: shaped(NewRetentionPolicy, data))
+        await services.rights.retention.policies.adopt(principal, lambda: shaped(NewRetentionPolicy, data))
         return redirect(request, ALL)
 
     return await send(request, _new(), work)
@@ -143,7 +143,7 @@ async def adopt(request: PageRequest) -> Response[bytes]:
 async def end(request: PageRequest, name: FromPath[str]) -> Response[bytes] | Response[None]:
     """Ends a policy."""
     try:
-        await services_of(request).retention.policies.end(principal_of(request), name)
+        await services_of(request).rights.retention.policies.end(principal_of(request), name)
     except ReauthenticationNeeded:
         return unconfirmed(request, (ALL, _("Retention")))
     return redirect(request, ALL)
@@ -152,7 +152,7 @@ async def end(request: PageRequest, name: FromPath[str]) -> Response[bytes] | Re
 @get(RECORDS, include_in_schema=False)
 async def records(request: PageRequest) -> Response[bytes]:
     """The records that are due."""
-    retention, principal = services_of(request).retention, principal_of(request)
+    retention, principal = services_of(request).rights.retention, principal_of(request)
     found = await retention.due(principal, request.query_params.get("after", ""), PAGE)
     return page(
         request,
@@ -193,7 +193,7 @@ async def record(request: PageRequest, client: FromPath[str]) -> Response[bytes]
     """A record that is due, what erasing it would remove, and the form that decides."""
     services, principal = services_of(request), principal_of(request)
     await services.clinic.require(principal, "decide retention")
-    found = await services.retention.one(principal, client)
+    found = await services.rights.retention.one(principal, client)
     return show(request, _decision(found), {})
 
 
@@ -202,13 +202,13 @@ async def decide(request: PageRequest, client: FromPath[str]) -> Response[bytes]
     """Does what was decided, and says what became of the record."""
     services, principal = services_of(request), principal_of(request)
     await services.clinic.require(principal, "decide retention")
-    found = await services.retention.one(principal, client)
+    found = await services.rights.retention.one(principal, client)
 
     async def work(data: dict[str, Any]) -> Response[bytes]:
         born = data.pop("born", None)
         given = {**data, "clients": [{"client": client, **({"born": born} if born else {})}]}
         try:
-            deed = await services.retention.decide(principal, lambda: shaped(NewRetentionDecision, given))
+            deed = await services.rights.retention.decide(principal, lambda: shaped(NewRetentionDecision, given))
         except CommandInvalid as invalid:
             raise CommandInvalid([Fault(each.where.rpartition(".")[2], each.message) for each in invalid.faults]) from None
         (result,) = deed.records
@@ -220,7 +220,7 @@ async def decide(request: PageRequest, client: FromPath[str]) -> Response[bytes]
 @get(MONTHS, include_in_schema=False)
 async def months(request: PageRequest) -> Response[bytes]:
     """The months of the audit log that are due, and those that are gone."""
-    reaping, principal = services_of(request).retention.months, principal_of(request)
+    reaping, principal = services_of(request).rights.retention.months, principal_of(request)
     return page(
         request,
         "privacy/months.html",
@@ -235,7 +235,7 @@ async def months(request: PageRequest) -> Response[bytes]:
 @post(f"{MONTHS}/{{kind:str}}/{{month:str}}", include_in_schema=False, status_code=303)
 async def reap(request: PageRequest, kind: FromPath[str], month: FromPath[str]) -> Response[Any]:
     """Removes a month that is due."""
-    reaping = services_of(request).retention.months
+    reaping = services_of(request).rights.retention.months
     try:
         await reaping.reap(principal_of(request), lambda: shaped(ToReap, {"kind": kind, "month": month}))
     except ReauthenticationNeeded:

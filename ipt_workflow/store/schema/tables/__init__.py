@@ -65,6 +65,7 @@ from ipt_workflow.store.schema.tables.deliveries import (
     subscription,
     subscription_key,
 )
+from ipt_workflow.store.schema.tables.disclosures import DisclosureRow, disclosure
 from ipt_workflow.store.schema.tables.drafts import DraftRow, draft
 from ipt_workflow.store.schema.tables.emergencies import (
     EMERGENCY_CODES,
@@ -202,6 +203,7 @@ __all__ = [
     "CoverCourseRow",
     "CoverRow",
     "DeliveryRow",
+    "DisclosureRow",
     "DraftRow",
     "EmergencyAccessRow",
     "EmergencyEndRow",
@@ -264,6 +266,7 @@ __all__ = [
     "cover",
     "cover_course",
     "delivery",
+    "disclosure",
     "draft",
     "emergency_access",
     "emergency_end",
