@@ -19,6 +19,7 @@ APPEND_ONLY = (
     "emergency_end",
     "emergency_review",
     "unmasking",
+    "erasure",
 )
 ENDING = ("verification", "audit_export")  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
@@ -35,6 +36,7 @@ KEYS = {
     "emergency_end": ("organisation", "access_id"),
     "emergency_review": ("organisation", "access_id"),
     "unmasking": ("organisation", "id"),
+    "erasure": ("organisation", "id"),
     "access_text": ("organisation", "id", "kind"),
     "verification": ("organisation", "id"),
     "audit_export": ("organisation", "id"),

@@ -80,6 +80,7 @@ from ipt_workflow.store.schema.tables.emergencies import (
     emergency_review,
     unmasking,
 )
+from ipt_workflow.store.schema.tables.erasures import ClientKeyRow, ErasureRow, client_key, erasure
 from ipt_workflow.store.schema.tables.groups import (
     GroupFacilitatorRow,
     GroupMemberRow,
@@ -166,6 +167,7 @@ __all__ = [
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
+    "ClientKeyRow",
     "ClientLabelRow",
     "ClientRow",
     "CourseRow",
@@ -178,6 +180,7 @@ __all__ = [
     "EmergencyReviewRow",
     "EntryDataRow",
     "EntryRow",
+    "ErasureRow",
     "EventRow",
     "FeedRow",
     "GroupFacilitatorRow",
@@ -219,6 +222,7 @@ __all__ = [
     "audit_subject",
     "authentication_failure",
     "client",
+    "client_key",
     "client_label",
     "course",
     "cover",
@@ -230,6 +234,7 @@ __all__ = [
     "emergency_review",
     "entry",
     "entry_data",
+    "erasure",
     "event",
     "feed",
     "group_facilitator",
