@@ -184,11 +184,16 @@ def archives(connection: sa.Connection) -> bool:
     """Whether the server archives its WAL, which then holds what was erased."""
     if connection.dialect.name != "postgresql":
         return False
-    return connection.exec_driver_sql("SELECT current_setting('archive_mode')").scalar_one() != "off"
+    return bool(connection.exec_driver_sql("SELECT current_setting('archive_mode')").scalar_one() != "off")
 
 
 def _by_id(row: Any) -> str:
     return str(row.id)
+
+
+def _called(name: str) -> Callable[[Any], str]:
+    """Names every row alike: what it is, and nothing of it."""
+    return lambda _row: name
 
 
 def _texts(organisation: str, of: ErasedSubject) -> list[Part]:
@@ -298,15 +303,15 @@ def _digests(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[Par
     )
     unreadable = sa.case((notice.c.type.endswith("unreadable"), notice.c.id), else_=notice.c.key)
     return [
-        Part("digests", kept, sa.and_(ours, lines), lambda row: "line", None),
+        Part("digests", kept, sa.and_(ours, lines), _called("line"), None),
         Part(
             "digests",
             kept,
             sa.and_(ours, sa.or_(of_course, elsewhere), kept.c.body != "", sa.not_(lines)),
-            lambda row: "request",
+            _called("request"),
             {"body": ""},
         ),
-        Part("digests", notice, nobodys, lambda row: "message", {"body_hash": "", "content_digest": None, "key": unreadable}),
+        Part("digests", notice, nobodys, _called("message"), {"body_hash": "", "content_digest": None, "key": unreadable}),
     ]
 
 
@@ -348,6 +353,6 @@ def _of_entry(organisation: str, of: ErasedSubject) -> list[Part]:
     )
     return [
         Part("entry_texts", entry_data, own, _of_place, EMPTIED),
-        Part("digests", kept, requests, lambda row: "request", {"body": ""}),
-        Part("digests", notice, made, lambda row: "message", {"body_hash": "", "content_digest": None}),
+        Part("digests", kept, requests, _called("request"), {"body": ""}),
+        Part("digests", notice, made, _called("message"), {"body_hash": "", "content_digest": None}),
     ]

@@ -83,7 +83,9 @@ def test_what_is_kept_of_a_line_is_no_digest_that_a_guess_can_be_tested_against(
     kept = {value for row in databases.select(imported.settings, "SELECT scope, body FROM idempotency") for value in row}
     assert len(kept) == 2 * len(story.lines)
     assert not kept & (digests | scopes)
-    assert {each.partition(":")[0] for (each,) in databases.select(imported.settings, "SELECT scope FROM idempotency")} == {"import"}
+    assert {each.partition(":")[0] for (each,) in databases.select(imported.settings, "SELECT scope FROM idempotency")} == {
+        "import"
+    }
 
 
 def test_lines_that_an_earlier_version_kept_are_known(imported):
@@ -92,7 +94,9 @@ def test_lines_that_an_earlier_version_kept_are_known(imported):
     with closing(sqlite3.connect(imported.settings.database_url.removeprefix("sqlite:///"))) as connection:
         for number, line in enumerate(story.lines):
             digest = hashlib.sha256(json.dumps(line).encode()).hexdigest()
-            made_of = json.dumps(["import", "course", "Client"], separators=(",", ":")) if number == 0 else f"import\nClient\n{digest}\n1"
+            made_of = (
+                json.dumps(["import", "course", "Client"], separators=(",", ":")) if number == 0 else f"import\nClient\n{digest}\n1"
+            )
             scope = hashlib.sha256(made_of.encode()).hexdigest()
             connection.execute("UPDATE idempotency SET scope = ?, body = ? WHERE first_seq = ?", (scope, digest, number + 1))
         connection.commit()

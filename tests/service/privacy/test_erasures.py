@@ -66,12 +66,12 @@ async def fill(clinic, ref: str, tag: str) -> str:
     ).mappings()
     waits = notice(f"waits {tag}", client=client["client_id"], status="waiting", body=WORDS, kind="client.deceased")
     group = notice(f"group {tag}", client=client["client_id"], status="waiting", body=WORDS, kind="group.session")
-    faulty = notice(f"faulty {tag}", client=None, status="waiting", body='{"data": {"client_ref": "%s", "items": [9]}}' % ref)
+    faulty = notice(f"faulty {tag}", client=None, status="waiting", body=f'{{"data": {{"client_ref": "{ref}", "items": [9]}}}}')
     await insert(clinic, tables.notice, waits, group | {"source_id": "group"}, faulty)
     await insert(
         clinic,
         tables.event,
-        dict.fromkeys((each.name for each in tables.event.c))
+        dict.fromkeys(each.name for each in tables.event.c)
         | {
             "organisation": "default",
             "position": len(ref),
@@ -85,7 +85,7 @@ async def fill(clinic, ref: str, tag: str) -> str:
     await insert(
         clinic,
         tables.delivery,
-        dict.fromkeys((each.name for each in tables.delivery.c))
+        dict.fromkeys(each.name for each in tables.delivery.c)
         | {
             "organisation": "default",
             "id": tag,
@@ -161,15 +161,13 @@ def test_nothing_of_the_client_is_left_and_everything_of_others(clinic):
             ]
             texts = ("salt", "sealed", "body", "comment", "reason")
             assert not [row for row in after[name] if row["course_id"] == course and any(row.get(text) for text in texts)]
-        left = repr({name: after[name] for name in after if name not in {"audit_event"}})
+        left = repr({name: after[name] for name in after if name != "audit_event"})
         assert left.count(WORDS) * 2 == repr(before).count(WORDS)
         assert REF not in left
         assert [row["ref"] for row in after["client"]] == [None, "EHR-9"]
         statuses = {row["id"]: row["status"] for row in after["delivery"]}
         assert statuses == {"a": "cancelled", "b": "waiting"}
-        assert {row["id"]: (row["body"], row["status"]) for row in after["notice"] if row["id"].endswith(" a")} == {
-            each: (None, "dismissed") for each in ("faulty a", "group a", "waits a")
-        }
+        assert {row["id"]: (row["body"], row["status"]) for row in after["notice"] if row["id"].endswith(" a")} == dict.fromkeys(("faulty a", "group a", "waits a"), (None, "dismissed"))
         assert [row["body"] is None for row in after["notice"] if row["id"].endswith(" b")] == [False] * 3
         assert did.client == before["client"][0]["id"]
         assert other not in repr(did)
