@@ -25,7 +25,7 @@ KINDS: Mapping[str, str] = {
     "entry_texts": "texts, answers and reasons of entries",
     "proposals": "proposed commands, and what supervisors wrote about them",
     "drafts": "forms that somebody had begun",
-    "access_texts": "reasons and comments of emergency access and of unmasking",
+    "access_texts": "reasons and notes of emergency access, unmasking, marks and disclosures",
     "restriction_reasons": "reasons of restrictions of a course",
     "held_records": "refused records of group sessions",
     "notices": "contents and names of messages of an EHR",

@@ -65,12 +65,6 @@ def subject(connection: sa.Connection, organisation: str, client_id: str) -> Era
     return ErasedSubject(client=row.id, ref=row.ref, courses=tuple(connection.execute(theirs.order_by(course.c.id)).scalars()))
 
 
-def lock(connection: sa.Connection, organisation: str, client_id: str) -> None:
-    """Locks a client's row until the transaction ends: of two erasures, one finds what the other left."""
-    own = sa.select(client.c.id).where(client.c.organisation == organisation, client.c.id == client_id)
-    connection.execute(own.with_for_update())
-
-
 def of_entry(connection: sa.Connection, organisation: str, course_id: str, seq: int) -> ErasedSubject | None:
     """One entry of a course; None if there is none."""
     of_course = sa.and_(entry_data.c.organisation == course.c.organisation, entry_data.c.course_id == course.c.id)
@@ -233,10 +227,10 @@ def _of_place(row: Any) -> str:
 
 
 def _accesses(organisation: str, of: ErasedSubject) -> sa.CompoundSelect[Any]:
-    """The emergency accesses to a client's courses, and the unmaskings of these."""
-    access, unmasking = tables.emergency_access, tables.unmasking
+    """What has its texts beside it: emergency accesses, marks and disclosures of a client, and unmaskings of their courses."""
+    unmasking, of_client = tables.unmasking, (tables.emergency_access, tables.client_mark, tables.disclosure)
     return sa.union_all(
-        sa.select(access.c.id).where(access.c.organisation == organisation, access.c.client_id == of.client),
+        *(sa.select(each.c.id).where(each.c.organisation == organisation, each.c.client_id == of.client) for each in of_client),
         sa.select(unmasking.c.id).where(unmasking.c.organisation == organisation, unmasking.c.course_id.in_(of.courses)),
     )
 

@@ -12,12 +12,13 @@ import msgspec
 from ipt_workflow.access import erasure
 from ipt_workflow.access.erasure import NewErasure, RemainingPart
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import CommandInvalid, NotFound
+from ipt_workflow.errors import CommandInvalid, NotFound, RecordHeld
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.service.privacy import mentions
+from ipt_workflow.service.privacy import holds, mentions
 from ipt_workflow.service.privacy.remains import what_remains
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import erasures as stored
+from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.erasures import ErasedSubject, Found, Part, StoredErasure
 
@@ -79,7 +80,10 @@ class Erasures:
         self.clinic = clinic
 
     async def erase(self, principal: Principal, decode: Callable[[], NewErasure], *, dry_run: bool = False) -> ErasureView:
-        """Erases a client, or the text of an entry. Raises PersonNeeded, ReauthenticationNeeded, CommandInvalid or NotFound."""
+        """Erases a client, or the text of an entry.
+
+        Raises PersonNeeded, ReauthenticationNeeded, CommandInvalid, NotFound, or RecordHeld.
+        """
         await self._may_erase(principal)
         new = decode()
         if faults := erasure.faults(new):
@@ -89,7 +93,7 @@ class Erasures:
     async def carry_out(
         self, order: ErasureOrder, *, dry_run: bool = False, also: Callable[[Connection, StoredErasure], None] | None = None
     ) -> ErasureView:
-        """Carries out an order. `also` writes more in the same transaction. Raises NotFound."""
+        """Carries out an order. `also` writes more in the same transaction. Raises NotFound or RecordHeld."""
         if dry_run:
             line, courses = await self.clinic.read(self._looked, order)
             await self.clinic.log(order.principal, "read", "erasure preview", courses)
@@ -104,23 +108,30 @@ class Erasures:
         return _view(await self.clinic.write(erased))
 
     async def again(self, principal: Principal, kept: Sequence[RegisterLine] = ()) -> list[ErasureView]:
-        """Repeats every erasure of the register, and of a `kept` one, of which something is there again. Returns the repetitions."""
+        """Repeats every erasure of the register, and of a `kept` one, of which something is there again. Returns the repetitions.
+
+        Raises RecordHeld after all others, if a hold that is in force blocks one.
+        """
         await self._may_erase(principal)
         own = [
             RegisterLine(id=each.id, client=each.client_id, course=each.course_id, seq=each.seq, ground=each.ground)
             for each in await self._register()
         ]
-        done = []
+        done, held = list[ErasureView](), list[str]()
         for each in {(line.client, line.course, line.seq): line for line in (*kept, *own)}.values():
             order = ErasureOrder(
                 principal=principal, client=each.client, course=each.course, seq=each.seq, ground=each.ground, again_of=each.id
             )
             try:
                 line, _ = await self.clinic.read(self._looked, order)
+                if line.removed != NOTHING:
+                    done.append(await self.carry_out(order))
             except NotFound:
                 continue  # the state that was restored is from before there was this client
-            if line.removed != NOTHING:
-                done.append(await self.carry_out(order))
+            except RecordHeld as error:
+                held += error.holds
+        if held:
+            raise RecordHeld(held)
         return done
 
     async def page(self, principal: Principal, after: str, limit: int) -> list[ErasureView]:
@@ -164,11 +175,13 @@ class Erasures:
 
     def _looked(self, connection: Connection, organisation: str, order: ErasureOrder) -> tuple[StoredErasure, tuple[str, ...]]:
         """The line that an erasure would write, and the courses that it is about."""
+        if held := stored_holds.of_clients(connection, organisation, [order.client]):
+            raise RecordHeld([holds.in_words(each) for each in held[order.client]])
         line, of, _ = self._planned(connection, organisation, order)
         return line, of.courses
 
     def _erased(self, connection: Connection, organisation: str, order: ErasureOrder) -> StoredErasure:
-        stored.lock(connection, organisation, order.client)
+        holds.require_none(connection, organisation, order.client)
         line, of, wanted = self._planned(connection, organisation, order)
         action = ERASED if of.seq is None else ENTRY_ERASED
         record = self.clinic.event(order.principal, "access", action, of.courses, [order.ground])

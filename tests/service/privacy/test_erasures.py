@@ -10,10 +10,11 @@ from support.service_walk import START, SUPERVISOR, THERAPIST
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewUnmasking
 from ipt_workflow.access.erasure import KINDS, NewErasure
+from ipt_workflow.access.marks import MarkEnd, NewMark
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, ReauthenticationNeeded
+from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, ReauthenticationNeeded, RecordHeld
 from ipt_workflow.service.access.break_glass import EmergencyAccesses
 from ipt_workflow.service.access.client_labels import ClientLabels, NewClientLabel
 from ipt_workflow.service.access.masks import Unmaskings
@@ -22,12 +23,14 @@ from ipt_workflow.service.audit import verification
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.drafts import Drafts
 from ipt_workflow.service.privacy.erasures import Erasures, RegisterLine
+from ipt_workflow.service.privacy.marks import Marks
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.schema import tables
 
 OFFICER = Principal(person="admin-1", role="admin", via="cli")
+SUPERVISOR_HERE = Principal(person="supervisor-1", role="supervisor", via="cli")
 AUDITOR = Principal(person="auditor-1", role="auditor", via="cli")
 REF, WORDS = "EHR-4711", "Her mother died in March."
 HERE = "consent_withdrawn"
@@ -139,7 +142,7 @@ def test_a_dry_run_says_what_an_erasure_removes_and_removes_nothing(clinic):
         before = await everything(clinic)
         would = await erase(clinic, dry_run=True)
         after = await everything(clinic)
-        assert {name for name in before if before[name] != after[name]} <= {"audit_event", "audit_subject"}
+        assert {name for name in before if before[name] != after[name]} <= {"audit_event", "audit_subject", "log_outbox"}
         did = await erase(clinic)
         assert (would.dry_run, did.dry_run, would.id) == (True, False, None)
         assert (would.removed, would.remains) == (did.removed, did.remains)
@@ -167,7 +170,9 @@ def test_nothing_of_the_client_is_left_and_everything_of_others(clinic):
         assert [row["ref"] for row in after["client"]] == [None, "EHR-9"]
         statuses = {row["id"]: row["status"] for row in after["delivery"]}
         assert statuses == {"a": "cancelled", "b": "waiting"}
-        assert {row["id"]: (row["body"], row["status"]) for row in after["notice"] if row["id"].endswith(" a")} == dict.fromkeys(("faulty a", "group a", "waits a"), (None, "dismissed"))
+        assert {row["id"]: (row["body"], row["status"]) for row in after["notice"] if row["id"].endswith(" a")} == dict.fromkeys(
+            ("faulty a", "group a", "waits a"), (None, "dismissed")
+        )
         assert [row["body"] is None for row in after["notice"] if row["id"].endswith(" b")] == [False] * 3
         assert did.client == before["client"][0]["id"]
         assert other not in repr(did)
@@ -263,6 +268,20 @@ def test_what_there_is_not_cannot_be_erased(clinic):
         await erase(clinic)
         with pytest.raises(NotFound):
             await erase(clinic)
+
+    clinic(test)
+
+
+def test_a_hold_blocks_it_and_is_named(clinic):
+    async def test(clinic, _course, other):
+        new = NewMark(kind="hold", client_ref=REF, ground="litigation", note=WORDS)
+        hold = await Marks(clinic).set(SUPERVISOR_HERE, lambda: new)
+        for dry_run in (True, False):
+            with pytest.raises(RecordHeld, match="litigation"):
+                await erase(clinic, dry_run=dry_run)
+        await erase(clinic, course=other, seq=1)
+        await Marks(clinic).end(SUPERVISOR_HERE, hold.id, MarkEnd)
+        assert "access_texts" in (await erase(clinic)).removed
 
     clinic(test)
 
