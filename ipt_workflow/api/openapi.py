@@ -43,7 +43,7 @@ from ipt_workflow.service.access.client_labels import NewClientLabel
 from ipt_workflow.service.access.people import NewPerson, PersonChange
 from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
-from ipt_workflow.service.privacy.reaping import ToReap
+from ipt_workflow.service.privacy.log_months import ToReap
 from ipt_workflow.service.privacy.retention import NewRetentionDecision
 from ipt_workflow.service.proposals import NewReturn
 from ipt_workflow.service.supervision.meetings import NewMeeting

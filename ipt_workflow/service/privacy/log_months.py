@@ -21,10 +21,10 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ
 from ipt_workflow.store import holds as stored_holds
-from ipt_workflow.store import reaping as stored
+from ipt_workflow.store import log_months as stored
 from ipt_workflow.store import retention as stored_retention
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.reaping import StoredReaping
+from ipt_workflow.store.log_months import StoredReaping
 from ipt_workflow.store.retention import StoredPolicy
 from ipt_workflow.values.canonical import canonical
 from ipt_workflow.values.types import whole
@@ -91,7 +91,7 @@ def bounds(month: str) -> tuple[dt.datetime, dt.datetime]:
     return begins, begins + dt.timedelta(days=calendar.monthrange(begins.year, begins.month)[1])
 
 
-class Reaping:
+class LogMonths:
     """The months of a clinic's audit log that are due."""
 
     def __init__(self, clinic: Clinic) -> None:
