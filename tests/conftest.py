@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
-from litestar import Litestar, Router
+from litestar import Litestar
 from litestar.datastructures import State
 from support import databases
 from support.http_client import START, Api, running
@@ -26,6 +26,7 @@ from ipt_workflow.protocols.instruments import Instrument
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.web import app as web_app
 
 collect_seldom()  # as the service does
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles the package anew
@@ -112,13 +113,13 @@ def _drop(*_: Any) -> Any:
 @pytest.fixture(autouse=True, scope="session")
 def _routes_are_made_once() -> Iterator[None]:
     """Registering the routes takes most of what an application takes to be made. One that has stopped is started again for the next test."""
-    make = api_app.litestar_app
+    make, make_pages = api_app.litestar_app, web_app.routers
     idle: defaultdict[tuple[Any, ...], list[Litestar]] = defaultdict(list)
 
-    def reused(settings: Settings, lifespan: Any = None, *, sandbox: bool = False, pages: Sequence[Router] = ()) -> Litestar:
-        if lifespan is None or pages:
-            return make(settings, lifespan, sandbox=sandbox, pages=pages)
-        made_of = (settings.public_schema, settings.public_url, settings.body_bytes_max, settings.notice_bytes_max, sandbox)
+    def reused(settings: Settings, lifespan: Any = None, *, sandbox: bool = False, pages: tuple[Any, ...] = ()) -> Litestar:
+        if lifespan is None:
+            return make(settings, sandbox=sandbox)
+        made_of = (settings.public_schema, settings.public_url, settings.body_bytes_max, settings.notice_bytes_max, sandbox, pages)
 
         @asynccontextmanager
         async def from_its_state(app: Litestar) -> AsyncIterator[None]:
@@ -126,12 +127,18 @@ def _routes_are_made_once() -> Iterator[None]:
                 yield
             idle[made_of].append(app)
 
-        app = idle[made_of].pop() if idle[made_of] else make(settings, from_its_state, sandbox=sandbox)
+        if idle[made_of]:
+            app = idle[made_of].pop()
+        else:
+            app = make(settings, from_its_state, sandbox=sandbox, pages=make_pages(settings) if pages else ())
         app.state = State({"settings": settings, "lifespan": lifespan})
         return app
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api_app, "litestar_app", reused)
+        patch.setattr(
+            web_app, "routers", lambda settings: (settings.secret_keys,)
+        )  # all that pages are made of, until they are made
         yield
 
 

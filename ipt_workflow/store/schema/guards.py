@@ -5,6 +5,7 @@ Alembic's batch mode drops triggers silently. So migrations create them again, a
 
 from collections.abc import Iterator
 
+from ipt_workflow.access.retention import REAPED
 from ipt_workflow.store.schema import tables
 
 APPEND_ONLY = (
@@ -21,8 +22,11 @@ APPEND_ONLY = (
     "unmasking",
     "log_leaf",
     "log_origin",
+    "disclosure",
+    "retention_decision",
+    "audit_reaping",
 )
-ENDING = ("verification", "audit_export")  # a row changes until it has ended
+ENDING = ("verification", "audit_export", "client_mark", "retention_policy")  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 # A row only grows: the condition, for each database, under which an update is refused.
 GROWING = {
@@ -48,6 +52,7 @@ KEYS = {
     "emergency_end": ("organisation", "access_id"),
     "emergency_review": ("organisation", "access_id"),
     "unmasking": ("organisation", "id"),
+    "disclosure": ("organisation", "id"),
     "access_text": ("organisation", "id", "kind"),
     "verification": ("organisation", "id"),
     "audit_export": ("organisation", "id"),
@@ -56,12 +61,23 @@ KEYS = {
     "log_tile": ("organisation", "level", "number"),
     "log_head": ("organisation",),
     "log_checkpoint": ("organisation", "size"),
+    "client_mark": ("organisation", "id"),
+    "retention_policy": ("organisation", "id"),
+    "retention_decision": ("organisation", "id"),
+    "audit_reaping": ("organisation", "kind", "month"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),
     "group_member": ("organisation", "group_id", "seq"),
     "group_session": ("organisation", "group_id", "seq"),
 }
+_OF_KINDS = " OR ".join(f"(r.kind = '{kind}' AND e.kind IN ({', '.join(map(repr, records))}))" for kind, records in REAPED.items())
+_REAPED = (
+    "SELECT 1 FROM audit_reaping r JOIN audit_event e ON e.organisation = r.organisation AND e.recorded_at >= r.starts_at"
+    f" AND e.recorded_at < r.ends_at AND ({_OF_KINDS}) WHERE e.organisation = OLD.organisation AND e.id = OLD."
+)
+# Append-only tables whose rows may be deleted if a row of `audit_reaping` is about them, each with the question whether one is.
+REAPABLE = {"audit_event": f"{_REAPED}id", "audit_subject": f"{_REAPED}event_id"}
 
 
 def sqlite() -> Iterator[tuple[str, str]]:
@@ -76,7 +92,8 @@ def sqlite() -> Iterator[tuple[str, str]]:
     for table, shrinks in GROWING.items():
         yield _sqlite(table, "UPDATE", f"{shrinks['sqlite']} OR {_moves(table, 'IS NOT', 'rowid')}", f"{table} only grows")
     for table in (*APPEND_ONLY, *ERASABLE, *ENDING, *GROWING):
-        yield _sqlite(table, "DELETE", "1", f"{table} is append-only")
+        unless = f"NOT EXISTS ({REAPABLE[table]})" if table in REAPABLE else "1"
+        yield _sqlite(table, "DELETE", unless, f"{table} is append-only")
         yield _sqlite(table, "INSERT", " OR ".join(_present(table)), f"{table} has this row already")
     for table in ERASABLE:
         moves = _moves(table, "IS NOT", "rowid")
@@ -129,8 +146,17 @@ def postgresql() -> Iterator[tuple[str, str]]:
             f"$$ BEGIN IF {shrinks['postgresql']} OR {_moves(table, 'IS DISTINCT FROM')} THEN "
             f"RAISE EXCEPTION '{table} only grows' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
         )
+    for table, reaped in REAPABLE.items():
+        yield (
+            f"guard_reaping_of_{table}",
+            f"CREATE FUNCTION guard_reaping_of_{table}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF NOT EXISTS ({reaped}) THEN "
+            f"RAISE EXCEPTION '{table} is append-only' USING ERRCODE = 'restrict_violation'; END IF; RETURN OLD; END $$",
+        )
+        name = f"guard_{table}_reaped"
+        yield name, f"CREATE TRIGGER {name} BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION guard_reaping_of_{table}()"
     for table in (*APPEND_ONLY, *ERASABLE, *ENDING, *GROWING):
-        verbs = "UPDATE OR DELETE" if table in APPEND_ONLY else "DELETE"
+        verbs = "UPDATE" if table in REAPABLE else "UPDATE OR DELETE" if table in APPEND_ONLY else "DELETE"
         name = f"guard_{table}_rows"
         yield name, f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH ROW EXECUTE FUNCTION guard_append_only()"
         name = f"guard_{table}_truncate"
