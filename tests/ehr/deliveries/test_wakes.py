@@ -123,7 +123,7 @@ def test_a_relay_without_subscribers_looks_seldom(database_url, monkeypatch):
 
             monkeypatch.setattr(relay, "_first", first)
             await Relay(clinic).run(stop)
-            assert {each for each in waits[1:4:2]} == {SELDOM * POLL}
+            assert set(waits[1:4:2]) == {SELDOM * POLL}
             assert POLL in waits[5:]
 
     asyncio.run(scene())
