@@ -42,6 +42,7 @@ from ipt_workflow.api import (
     supervision,
     systems,
     transitions,
+    verifier,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.auth import Addressed, Anybody, Bearer
@@ -211,7 +212,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *verifier.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[

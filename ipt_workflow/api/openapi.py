@@ -93,6 +93,7 @@ WITHOUT_TOKEN = (
     WELL_KNOWN,
     f"{BASE}{WELL_KNOWN}",
     "/health",
+    "/log/ipt_verify.py",
     SIGNED,
     HOOKED,
     "/v1/notices/types",

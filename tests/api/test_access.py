@@ -45,6 +45,7 @@ OPEN = {
     ("GET", "/schema/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
     ("GET", "/v1/notices/types"),
+    ("GET", "/log/ipt_verify.py"),
     ("GET", "/.well-known/smart-configuration"),
     ("GET", "/fhir/R4/.well-known/smart-configuration"),
 }
