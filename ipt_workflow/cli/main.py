@@ -17,6 +17,7 @@ from ipt_workflow.cli import (
     person,
     proposal,
     protocol,
+    retention,
     source,
     system,
     token,
@@ -51,6 +52,7 @@ app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
 app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
+app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
 app.command("import")(import_file)
 app.command("demo")(demo)

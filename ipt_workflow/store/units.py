@@ -54,6 +54,9 @@ class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
     restricted_as: str | None = None
 
 
+IMPORTED = "import:"  # begins the scopes of lines of a file
+
+
 class KeptAnswer(msgspec.Struct, frozen=True):
     """What a request with an idempotency key wrote, kept until the key expires: entries of a course, or a version of a group."""
 

@@ -65,6 +65,7 @@ from ipt_workflow.store.schema.tables.deliveries import (
     subscription,
     subscription_key,
 )
+from ipt_workflow.store.schema.tables.disclosures import DisclosureRow, disclosure
 from ipt_workflow.store.schema.tables.drafts import DraftRow, draft
 from ipt_workflow.store.schema.tables.emergencies import (
     EMERGENCY_CODES,
@@ -91,6 +92,7 @@ from ipt_workflow.store.schema.tables.groups import (
     therapy_group,
 )
 from ipt_workflow.store.schema.tables.journal import EntryDataRow, EntryRow, IdempotencyRow, entry, entry_data, idempotency
+from ipt_workflow.store.schema.tables.marks import MARK_KINDS, ClientMarkRow, client_mark
 from ipt_workflow.store.schema.tables.notices import (
     KEY_KINDS,
     NOTICE_STATUSES,
@@ -127,6 +129,15 @@ from ipt_workflow.store.schema.tables.relations import (
     restriction,
     restriction_person,
 )
+from ipt_workflow.store.schema.tables.retention import (
+    DECISIONS,
+    AuditReapingRow,
+    RetentionDecisionRow,
+    RetentionPolicyRow,
+    audit_reaping,
+    retention_decision,
+    retention_policy,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 from ipt_workflow.store.schema.tables.sign_in import (
     METHODS,
@@ -140,11 +151,13 @@ from ipt_workflow.store.schema.tables.sign_in import (
 __all__ = [
     "ATTENTION",
     "AUDIT_KINDS",
+    "DECISIONS",
     "DELIVERY_STATUSES",
     "EMERGENCY_CODES",
     "EVENT_KINDS",
     "EXPORT_FORMATS",
     "KEY_KINDS",
+    "MARK_KINDS",
     "METADATA",
     "METHODS",
     "NAMING",
@@ -163,15 +176,18 @@ __all__ = [
     "AccessTextRow",
     "AttentionToldRow",
     "AuditExportRow",
+    "AuditReapingRow",
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
     "ClientLabelRow",
+    "ClientMarkRow",
     "ClientRow",
     "CourseRow",
     "CoverCourseRow",
     "CoverRow",
     "DeliveryRow",
+    "DisclosureRow",
     "DraftRow",
     "EmergencyAccessRow",
     "EmergencyEndRow",
@@ -201,6 +217,8 @@ __all__ = [
     "RelayTaskRow",
     "RestrictionPersonRow",
     "RestrictionRow",
+    "RetentionDecisionRow",
+    "RetentionPolicyRow",
     "SandboxMoveRow",
     "SignInSessionRow",
     "SourceKeyRow",
@@ -216,14 +234,17 @@ __all__ = [
     "attention_told",
     "audit_event",
     "audit_export",
+    "audit_reaping",
     "audit_subject",
     "authentication_failure",
     "client",
     "client_label",
+    "client_mark",
     "course",
     "cover",
     "cover_course",
     "delivery",
+    "disclosure",
     "draft",
     "emergency_access",
     "emergency_end",
@@ -253,6 +274,8 @@ __all__ = [
     "relay_task",
     "restriction",
     "restriction_person",
+    "retention_decision",
+    "retention_policy",
     "sandbox_move",
     "sign_in_session",
     "source",
