@@ -27,7 +27,9 @@ def list_witnesses(as_json: AsJson = False) -> None:
         for each in found.witnesses
     ]
     print_table(("witness", "address", "size", "at"), rows)
-    out.print(f"The newest checkpoint has size {found.size}." if found.size is not None else "There is no checkpoint yet.", markup=False)
+    out.print(
+        f"The newest checkpoint has size {found.size}." if found.size is not None else "There is no checkpoint yet.", markup=False
+    )
     if found.unwitnessed_seconds:
         out.print(f"The quorum has been missing for {found.unwitnessed_seconds:.0f} seconds.", markup=False)
 

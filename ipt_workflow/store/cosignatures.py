@@ -51,7 +51,8 @@ def add(connection: sa.Connection, organisation: str, size: int, lines: Sequence
 
 def last_with(connection: sa.Connection, organisation: str, text: str) -> CosignedCheckpoint | None:
     """The largest checkpoint that has this text in its cosignatures."""
-    return structs.read_first(connection, _with, CosignedCheckpoint, {"owner": organisation, "text": text})
+    escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return structs.read_first(connection, _with, CosignedCheckpoint, {"owner": organisation, "pattern": f"%{escaped}%"})
 
 
 _columns = structs.columns(checkpoint, CosignedCheckpoint)
@@ -61,4 +62,4 @@ _newest = _ordered.limit(sa.bindparam("limit", type_=sa.Integer))
 _sized = (checkpoint.c.organisation == _owner, checkpoint.c.size == sa.bindparam("of_size", type_=sa.BigInteger))
 _of_size = sa.select(*_columns).where(*_sized)
 _cosign = sa.update(checkpoint).where(*_sized).values(cosignatures=sa.bindparam("lines", type_=sa.String))
-_with = _ordered.where(checkpoint.c.cosignatures.contains(sa.bindparam("text", type_=sa.String), autoescape=True)).limit(1)
+_with = _ordered.where(checkpoint.c.cosignatures.like(sa.bindparam("pattern", type_=sa.String), escape="/")).limit(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,6 @@ from ipt_workflow.store import log as stored_log
 from ipt_workflow.store.cosignatures import CosignedCheckpoint
 
 LOOKED_BACK = 60  # checkpoints: about as many minutes
-NO_WITNESS: Policy = ipt_verify.read_policy("quorum none")
 NO_CHECKPOINT = "The log has no checkpoint yet. `ipt-workflow log show` says why."
 
 
@@ -55,11 +55,15 @@ class WitnessReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def policy_of(settings: Settings) -> Policy:
-    """The policy of this installation; one without witnesses if there is no file. Raises PolicyInvalid."""
-    if not settings.log_policy_file:
-        return NO_WITNESS
+    """The policy of this installation, as its file was when the process first read it. Raises PolicyInvalid."""
+    return _read_policy(settings.log_policy_file)
+
+
+@cache
+def _read_policy(file: str) -> Policy:
+    """Without a file, a policy without witnesses."""
     try:
-        return ipt_verify.read_policy(Path(settings.log_policy_file).read_text(encoding="utf-8"))
+        return ipt_verify.read_policy(Path(file).read_text(encoding="utf-8") if file else "quorum none")
     except OSError as error:
         raise PolicyInvalid(f"IPT_LOG_POLICY_FILE: the file cannot be read: {error.strerror}.") from None
     except (NotProved, UnicodeDecodeError) as error:
