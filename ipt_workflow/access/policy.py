@@ -57,6 +57,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "arrange cover": ("therapist", "supervisor", "admin"),
     "read restrictions": ("supervisor", "auditor", "admin"),
     "restrict a course": ("supervisor", "admin"),
+    "erase a client": ("supervisor", "admin"),
+    "read erasures": ("supervisor", "auditor", "admin"),
     "mark a client": ("supervisor", "admin"),
     "read marks on clients": ("supervisor", "auditor", "admin"),
     "read retention": ("auditor", "admin"),
