@@ -23,6 +23,7 @@ from ipt_workflow.api import (
     credentials,
     feed,
     fhir,
+    fhir_compartments,
     groups,
     health,
     messages,
@@ -34,6 +35,7 @@ from ipt_workflow.api import (
     problems,
     proposals,
     protocols,
+    retention,
     sessions,
     sources,
     subscriptions,
@@ -175,6 +177,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *retention.HANDLERS,
         *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
@@ -187,6 +190,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *organisations.HANDLERS,
         *health.HANDLERS,
         *fhir.HANDLERS,
+        *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
     open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]

@@ -147,6 +147,7 @@ QUERIES = {
     "/v1/audit/export": ("from", "format"),
     "/fhir/R4/{kind}": SEARCH,
     "/fhir/R4/{kind}/{resource_id}": ("_elements", "_summary", "_format"),
+    "/fhir/R4/{kind}/{resource_id}/$everything": ("start", "end", "_since", "_type", "_count", "_cursor", "_format"),
     "/fhir/R4/{kind}/{resource_id}/{member}": SEARCH,
     "/fhir/R4/{kind}/_history": ("_since", "_count", "_cursor", "_format"),
     "/fhir/R4/{kind}/{resource_id}/_history": ("_since", "_count", "_cursor", "_format"),

@@ -111,6 +111,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/fhir/R4/{kind}"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/_history"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/{resource_id}/{member}"): Row(FHIR_READ, needs="client"),
+    ("GET", "/fhir/R4/{kind}/{resource_id}/$everything"): Row(FHIR_READ, needs="client"),
     ("POST", "/fhir/R4/{kind}/_search"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/{resource_id}"): Row(FHIR_READ),
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history"): Row(FHIR_READ),

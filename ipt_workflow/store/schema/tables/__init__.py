@@ -65,6 +65,7 @@ from ipt_workflow.store.schema.tables.deliveries import (
     subscription,
     subscription_key,
 )
+from ipt_workflow.store.schema.tables.disclosures import DisclosureRow, disclosure
 from ipt_workflow.store.schema.tables.drafts import DraftRow, draft
 from ipt_workflow.store.schema.tables.emergencies import (
     EMERGENCY_CODES,
@@ -91,6 +92,21 @@ from ipt_workflow.store.schema.tables.groups import (
     therapy_group,
 )
 from ipt_workflow.store.schema.tables.journal import EntryDataRow, EntryRow, IdempotencyRow, entry, entry_data, idempotency
+from ipt_workflow.store.schema.tables.log import (
+    LEAF_KINDS,
+    LogCheckpointRow,
+    LogHeadRow,
+    LogLeafRow,
+    LogOriginRow,
+    LogOutboxRow,
+    LogTileRow,
+    log_checkpoint,
+    log_head,
+    log_leaf,
+    log_origin,
+    log_outbox,
+    log_tile,
+)
 from ipt_workflow.store.schema.tables.marks import MARK_KINDS, ClientMarkRow, client_mark
 from ipt_workflow.store.schema.tables.notices import (
     KEY_KINDS,
@@ -128,6 +144,15 @@ from ipt_workflow.store.schema.tables.relations import (
     restriction,
     restriction_person,
 )
+from ipt_workflow.store.schema.tables.retention import (
+    DECISIONS,
+    AuditReapingRow,
+    RetentionDecisionRow,
+    RetentionPolicyRow,
+    audit_reaping,
+    retention_decision,
+    retention_policy,
+)
 from ipt_workflow.store.schema.tables.sandbox import SandboxMoveRow, sandbox_move
 from ipt_workflow.store.schema.tables.sign_in import (
     METHODS,
@@ -141,11 +166,13 @@ from ipt_workflow.store.schema.tables.sign_in import (
 __all__ = [
     "ATTENTION",
     "AUDIT_KINDS",
+    "DECISIONS",
     "DELIVERY_STATUSES",
     "EMERGENCY_CODES",
     "EVENT_KINDS",
     "EXPORT_FORMATS",
     "KEY_KINDS",
+    "LEAF_KINDS",
     "MARK_KINDS",
     "METADATA",
     "METHODS",
@@ -165,6 +192,7 @@ __all__ = [
     "AccessTextRow",
     "AttentionToldRow",
     "AuditExportRow",
+    "AuditReapingRow",
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
@@ -175,6 +203,7 @@ __all__ = [
     "CoverCourseRow",
     "CoverRow",
     "DeliveryRow",
+    "DisclosureRow",
     "DraftRow",
     "EmergencyAccessRow",
     "EmergencyEndRow",
@@ -188,6 +217,12 @@ __all__ = [
     "GroupRow",
     "GroupSessionRow",
     "IdempotencyRow",
+    "LogCheckpointRow",
+    "LogHeadRow",
+    "LogLeafRow",
+    "LogOriginRow",
+    "LogOutboxRow",
+    "LogTileRow",
     "NoticeRow",
     "OneTimeRow",
     "OrganisationRow",
@@ -204,6 +239,8 @@ __all__ = [
     "RelayTaskRow",
     "RestrictionPersonRow",
     "RestrictionRow",
+    "RetentionDecisionRow",
+    "RetentionPolicyRow",
     "SandboxMoveRow",
     "SignInSessionRow",
     "SourceKeyRow",
@@ -219,6 +256,7 @@ __all__ = [
     "attention_told",
     "audit_event",
     "audit_export",
+    "audit_reaping",
     "audit_subject",
     "authentication_failure",
     "client",
@@ -228,6 +266,7 @@ __all__ = [
     "cover",
     "cover_course",
     "delivery",
+    "disclosure",
     "draft",
     "emergency_access",
     "emergency_end",
@@ -240,6 +279,12 @@ __all__ = [
     "group_member",
     "group_session",
     "idempotency",
+    "log_checkpoint",
+    "log_head",
+    "log_leaf",
+    "log_origin",
+    "log_outbox",
+    "log_tile",
     "notice",
     "one_of",
     "one_time",
@@ -257,6 +302,8 @@ __all__ = [
     "relay_task",
     "restriction",
     "restriction_person",
+    "retention_decision",
+    "retention_policy",
     "sandbox_move",
     "sign_in_session",
     "source",
