@@ -27,6 +27,8 @@ IptError
 │   ├── GroupStale                 the group has moved on since that version
 │   └── ProposalDecided            the proposal no longer waits: somebody decided it, or it lapsed
 ├── EmergencyReviewed          a supervisor has reviewed the emergency access already
+├── RecordHeld                 a hold on the client's record stops an erasure or the end of a retention period
+├── ProcessingRestricted       processing of the client's data is restricted, and not the caller's to read or write
 ├── GroupRefused               rules of groups refuse the write; it lists all of them
 ├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
 ├── KeyReused                  the idempotency key was used before with another body
@@ -323,6 +325,22 @@ class EmergencyReviewed(IptError):
 
     def __init__(self) -> None:
         super().__init__("This emergency access has been reviewed already. Read it to see the review.")
+
+
+class RecordHeld(IptError):
+    """A hold on the client's record stops an erasure or the end of a retention period. `holds` are those in force, in words."""
+
+    def __init__(self, holds: Sequence[str]) -> None:
+        self.holds = tuple(holds)
+        super().__init__(f"There is a hold on the client's record: {'; '.join(holds)}. End it first, if it is over.")
+
+
+class ProcessingRestricted(IptError):
+    """Processing of the client's data is restricted (GDPR 18), on this `ground`, and the caller is none of those who treat the client."""
+
+    def __init__(self, ground: str) -> None:
+        self.ground = ground
+        super().__init__(f"Processing of this client's data is restricted: {ground}. Only those who treat the client read it.")
 
 
 class GroupRefused(IptError):

@@ -57,6 +57,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "arrange cover": ("therapist", "supervisor", "admin"),
     "read restrictions": ("supervisor", "auditor", "admin"),
     "restrict a course": ("supervisor", "admin"),
+    "mark a client": ("supervisor", "admin"),
+    "read marks on clients": ("supervisor", "auditor", "admin"),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("operator", "admin", "auditor"),
     "read metrics of all organisations": ("operator",),

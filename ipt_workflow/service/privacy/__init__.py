@@ -1,1 +1,1 @@
-"""What a client may ask of the clinic: their data, and who has seen it."""
+"""Clients' rights: the verbs by which they are honoured."""

@@ -31,6 +31,7 @@ RELAYED: Mapping[str, tuple[str, ...]] = {
     "attention_told": ("SELECT", "INSERT", "UPDATE"),
     "audit_event": ("SELECT", "INSERT"),
     "audit_subject": ("SELECT", "INSERT"),
+    "client_mark": ("SELECT",),
     "course": ("SELECT",),
     "delivery": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "entry": ("SELECT",),

@@ -21,7 +21,7 @@ APPEND_ONLY = (
     "unmasking",
     "disclosure",
 )
-ENDING = ("verification", "audit_export")  # a row changes until it has ended
+ENDING = ("verification", "audit_export", "client_mark")  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
@@ -40,6 +40,7 @@ KEYS = {
     "access_text": ("organisation", "id", "kind"),
     "verification": ("organisation", "id"),
     "audit_export": ("organisation", "id"),
+    "client_mark": ("organisation", "id"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),

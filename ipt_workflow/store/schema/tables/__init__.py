@@ -92,6 +92,7 @@ from ipt_workflow.store.schema.tables.groups import (
     therapy_group,
 )
 from ipt_workflow.store.schema.tables.journal import EntryDataRow, EntryRow, IdempotencyRow, entry, entry_data, idempotency
+from ipt_workflow.store.schema.tables.marks import MARK_KINDS, ClientMarkRow, client_mark
 from ipt_workflow.store.schema.tables.notices import (
     KEY_KINDS,
     NOTICE_STATUSES,
@@ -146,6 +147,7 @@ __all__ = [
     "EVENT_KINDS",
     "EXPORT_FORMATS",
     "KEY_KINDS",
+    "MARK_KINDS",
     "METADATA",
     "METHODS",
     "NAMING",
@@ -168,6 +170,7 @@ __all__ = [
     "AuditSubjectRow",
     "AuthenticationFailureRow",
     "ClientLabelRow",
+    "ClientMarkRow",
     "ClientRow",
     "CourseRow",
     "CoverCourseRow",
@@ -222,6 +225,7 @@ __all__ = [
     "authentication_failure",
     "client",
     "client_label",
+    "client_mark",
     "course",
     "cover",
     "cover_course",
