@@ -48,6 +48,8 @@ from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
+from ipt_workflow.service.privacy.access_reports import AccessReports
+from ipt_workflow.service.privacy.disclosures import Disclosures
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
@@ -58,6 +60,15 @@ from ipt_workflow.service.supervision.day import SupervisorsDesk
 from ipt_workflow.service.supervision.meetings import Meetings
 from ipt_workflow.service.supervision.preparation import Preparations
 from ipt_workflow.service.supervision.records import SupervisionRecords
+
+
+class ClientRights:
+    """The verbs of what a client may ask of one clinic."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self.access_reports = AccessReports(clinic)
+        self.disclosures = Disclosures(clinic)
+        self.everything = ClientResources(clinic)
 
 
 class Services:
@@ -94,10 +105,10 @@ class Services:
         self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
         self.proofs = EntryProofs(clinic)
+        self.of_clients = ClientRights(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
-        self.fhir_everything = ClientResources(clinic)
         self.tokens = Tokens(clinic)
         self.systems = Systems(clinic)
         self.sessions = SignInSessions(clinic)

@@ -57,9 +57,7 @@ def of_client(
     """What was disclosed of a client between two moments, in the order in which it was."""
     its = (table.c.organisation == organisation, table.c.client_id == client_id)
     between = (table.c.disclosed_at >= since, table.c.disclosed_at < until)
-    return structs.read_all(
-        connection, _select.where(*its, *between).order_by(table.c.disclosed_at, table.c.id), StoredDisclosure
-    )
+    return structs.read_all(connection, _select.where(*its, *between).order_by(table.c.disclosed_at, table.c.id), StoredDisclosure)
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,8 +29,9 @@ class ReportQuery(NamedClient, frozen=True, kw_only=True, forbid_unknown_fields=
     to: Moment | None = None
 
     def span(self, beginning: dt.datetime, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-        """From when until when. Raises CommandInvalid if the end lies before the beginning."""
-        since, until = self.from_ or beginning, min(self.to or now, now)
+        """From when until when: what was recorded at the end is not in it, but what was just now is. Raises CommandInvalid."""
+        after = now + dt.timedelta(microseconds=1)
+        since, until = self.from_ or beginning, min(self.to or after, after)
         if until < since:
             raise CommandInvalid([Fault("to", ORDER)])
         return since.astimezone(dt.UTC), until.astimezone(dt.UTC)
@@ -88,7 +89,8 @@ class AccessReports:
         names = await self.clinic.read(stored_people.names, actors)
         systems = await self.clinic.read(disclosures.recipients, actors)
         return tuple(
-            ReportedAccess(**msgspec.structs.asdict(each), name=_name(each.person, names.get(each.person), systems)) for each in found
+            ReportedAccess(**msgspec.structs.asdict(each), name=_name(each.person, names.get(each.person), systems))
+            for each in found
         )
 
     async def records(self, principal: Principal, query: ReportQuery) -> AsyncIterator[list[AuditRecord]]:
@@ -100,13 +102,18 @@ class AccessReports:
 
     async def records_of(self, courses: Sequence[str], since: dt.datetime, until: dt.datetime) -> AsyncIterator[list[AuditRecord]]:
         """The records about these courses between two moments, oldest first, in chunks. What else a record was about it does not say."""
-        filters, after, size = AuditFilters(courses=tuple(courses), from_=since, to=until), Position(), self.clinic.settings.export_chunk
+        filters, after, size = (
+            AuditFilters(courses=tuple(courses), from_=since, to=until),
+            Position(),
+            self.clinic.settings.export_chunk,
+        )
         own = frozenset(courses)
         while True:
             read = await audit.page(self.clinic.database, self.clinic.organisation, filters, after, size)
             if read:
                 yield [
-                    msgspec.structs.replace(each, courses=tuple(course for course in each.courses if course in own)) for each in read
+                    msgspec.structs.replace(each, courses=tuple(course for course in each.courses if course in own))
+                    for each in read
                 ]
                 after = Position(read[-1].recorded_at, read[-1].id)
             if len(read) < size:
