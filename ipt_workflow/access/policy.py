@@ -61,6 +61,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "restrict a course": ("supervisor", "admin"),
     "mark a client": ("supervisor", "admin"),
     "read marks on clients": ("supervisor", "auditor", "admin"),
+    "read retention": ("auditor", "admin"),
+    "decide retention": ("admin",),
     "read protocols": ("therapist", "supervisor", "auditor", "ehr", "admin"),
     "read metrics": ("operator", "admin", "auditor"),
     "read metrics of all organisations": ("operator",),

@@ -48,9 +48,7 @@ async def everything(request: ApiRequest, kind: FromPath[str], resource_id: From
         raise NotFound(OF_A_PATIENT)
     site, principal = negotiated(request), principal_of(request)
     asked = await _asked(request, principal)
-    page = await services_of(request).of_clients.everything.page(
-        principal, site, resource_id, asked.wanted, asked.after, asked.count
-    )
+    page = await services_of(request).rights.everything.page(principal, site, resource_id, asked.wanted, asked.after, asked.count)
     path = f"{site.base}/Patient/{resource_id}/$everything"
     links = [BundleLink(relation="self", url=_url(path, asked.repeated))]
     if page.next:

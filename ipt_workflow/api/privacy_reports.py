@@ -39,7 +39,7 @@ async def access_report(request: ApiRequest) -> Response[AccessReport]:
     right to read the audit log.
     """
     body, principal, wanted = await read_body(request), principal_of(request), _format(request)
-    reports = services_of(request).of_clients.access_reports
+    reports = services_of(request).rights.access_reports
     query = body.shape(ReportQuery)
     if wanted == "fhir":
         return Stream(fhir_lines(request, await reports.records(principal, query)), media_type=LINES)  # type: ignore[return-value]
@@ -54,7 +54,7 @@ async def accounting(request: ApiRequest) -> Response[Accounting]:
     Six years back unless `from` says otherwise. `every` lists also what the rule leaves out. `format` is as for the access report.
     """
     body, principal, wanted = await read_body(request), principal_of(request), _format(request)
-    found = await services_of(request).of_clients.disclosures.accounting(principal, body.shape(AccountingQuery))
+    found = await services_of(request).rights.disclosures.accounting(principal, body.shape(AccountingQuery))
     if wanted == "csv":
         return _table(tables.disclosures_csv(found.items), "disclosures")
     if wanted == "fhir":
@@ -72,7 +72,7 @@ async def _events(found: Accounting, patient: Reference, site: Any) -> AsyncIter
 async def record_disclosure(request: ApiRequest) -> Response[DisclosureReceipt]:
     """Keeps what was disclosed of a client by another way than this service, such as a letter to a court. The accounting lists it."""
     body = await read_body(request)
-    kept = await services_of(request).of_clients.disclosures.record(principal_of(request), lambda: body.shape(NewDisclosure))
+    kept = await services_of(request).rights.disclosures.record(principal_of(request), lambda: body.shape(NewDisclosure))
     return Response(kept, status_code=201)
 
 

@@ -50,6 +50,7 @@ from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
 from ipt_workflow.service.privacy.access_reports import AccessReports
 from ipt_workflow.service.privacy.disclosures import Disclosures
+from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
@@ -60,15 +61,6 @@ from ipt_workflow.service.supervision.day import SupervisorsDesk
 from ipt_workflow.service.supervision.meetings import Meetings
 from ipt_workflow.service.supervision.preparation import Preparations
 from ipt_workflow.service.supervision.records import SupervisionRecords
-
-
-class ClientRights:
-    """The verbs of what a client may ask of one clinic."""
-
-    def __init__(self, clinic: Clinic) -> None:
-        self.access_reports = AccessReports(clinic)
-        self.disclosures = Disclosures(clinic)
-        self.everything = ClientResources(clinic)
 
 
 class Services:
@@ -105,7 +97,6 @@ class Services:
         self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
         self.proofs = EntryProofs(clinic)
-        self.of_clients = ClientRights(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
@@ -124,7 +115,18 @@ class Services:
         self.group_registers = GroupRegisters(clinic)
         self.group_sessions = GroupSessions(clinic)
         self.group_signatures = GroupSignatures(clinic)
+        self.rights = ClientRights(clinic)
         self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))
+
+
+class ClientRights:
+    """The verbs by which a clinic honours its clients' rights."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self.retention = Retention(clinic)
+        self.everything = ClientResources(clinic)
+        self.access_reports = AccessReports(clinic)
+        self.disclosures = Disclosures(clinic)
 
 
 class FrontDesk:

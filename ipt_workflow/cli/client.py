@@ -1,5 +1,6 @@
 """`client`: what a client may ask of the clinic, without a server."""
 
+import datetime as dt
 from typing import Annotated, Any
 
 import msgspec

@@ -182,6 +182,11 @@ class Settings(pydantic.BaseModel):
     def notices(self) -> Path:
         return self.config_dir / "notices.toml"
 
+    @property
+    def retention(self) -> Path:
+        """Examples of retention policies."""
+        return self.config_dir / "retention.toml"
+
 
 def listed(value: str) -> tuple[str, ...]:
     """The items of a setting that is a list, separated by commas."""

@@ -320,8 +320,8 @@ class Decisions:
         """The answer that the store keeps under the key: which entries the change wrote."""
         if key is None:
             return None
-        first, last = change.entries[0].written, change.entries[-1].written
-        return seal.kept_answer(self.clinic, key, change.course.id, first.seq, last.seq, last.recorded_at)
+        first, last = change.entries[0], change.entries[-1].written
+        return seal.kept_answer(self.clinic, key, change.course.id, first.written.seq, last.seq, last.recorded_at, first)
 
     async def commit(self, unit: Unit, meanwhile: Callable[[], Any] | None = None) -> Any:
         """Commits a unit, counts its transitions, and says if it opened a course.

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store import consents
+from ipt_workflow.store import consents, log
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -110,12 +110,15 @@ def number_events(connection: sa.Connection, organisation: str, limit: int, *, w
 
     A course's events follow the order of its journal. The database moves the rows; they are never loaded. An entry by which sharing ended
     or began again is followed by an event that says so. While another process numbers, it moves none, or waits if asked to.
+
+    The entries, and what else waits for the log, get their positions there as well.
     """
     last = lock_task(connection, organisation, NUMBERING, wait=wait)
     if last is None:
         return 0
     values = {"organisation": organisation, "last": last, "limit": limit}
     numbered = connection.execute(_insert_numbered, values).rowcount
+    log.append(connection, organisation, last)
     if numbered:
         connection.execute(_empty_outbox, values)
         numbered += consents.publish_changes(connection, organisation, last)

@@ -7,7 +7,7 @@ import msgspec
 
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.service.clinic import new_id
-from ipt_workflow.store import attempts, claims, subscriptions
+from ipt_workflow.store import attempts, claims, log, subscriptions
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.attempts import EndedAttempt
 from ipt_workflow.store.claims import ClaimedDelivery
@@ -77,7 +77,7 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
     return RoundOutcome(
         written=written,
         disabled=disabled,
-        more=numbered >= limit,
+        more=numbered >= limit or log.is_behind(connection, organisation),
         full=claims.is_full(lanes, plan.lanes_max, plan.lanes_of),
         lanes=lanes,
         events=stored_events.at(connection, organisation, sorted(positions)) if positions else {},
@@ -88,7 +88,8 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
 
 def anything(connection: Connection, organisation: str, now: dt.datetime) -> bool:
     """Whether a round may find something to do. The relay asks before it begins a transaction that writes."""
-    return stored_events.waiting(connection, organisation) or claims.any_due(connection, organisation, now)
+    waits = stored_events.waiting(connection, organisation) or log.waiting(connection, organisation)
+    return waits or claims.any_due(connection, organisation, now)
 
 
 def _disable(connection: Connection, organisation: str, each: DisabledSubscription) -> bool:

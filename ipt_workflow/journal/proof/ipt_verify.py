@@ -23,7 +23,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -415,16 +415,19 @@ def check_policy(policy: Policy, note: SignedNote) -> Checkpoint:
     if not [key for key in logs if holds(key, note)]:
         raise NotProved(f"No log of the policy has signed the checkpoint of {checkpoint.origin}.")
     signed = {name for name, key in policy.witnesses.items() if holds(key, note)}
-    if policy.quorum != "none" and not _witnessed(policy, policy.quorum, signed):
+    if not is_witnessed(policy, policy.quorum, signed):
         raise NotProved(f"The quorum of witnesses is missing: {', '.join(sorted(signed)) or 'none'} cosigned.")
     return checkpoint
 
 
-def _witnessed(policy: Policy, name: str, signed: set[str]) -> bool:
+def is_witnessed(policy: Policy, name: str, signed: Collection[str]) -> bool:
+    """Whether a witness, a group or `none` is satisfied if these witnesses have signed."""
+    if name == "none":
+        return True
     if name in policy.witnesses:
         return name in signed
     needed, members = policy.groups[name]
-    return sum(_witnessed(policy, each, signed) for each in members) >= needed
+    return sum(is_witnessed(policy, each, signed) for each in members) >= needed
 
 
 # C2SP .tlog-proof

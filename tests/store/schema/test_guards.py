@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import command
 from support import databases, disclosures, emergencies, marks, service_walk
 
+from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
@@ -19,6 +20,7 @@ from ipt_workflow.store.schema import guards, migrate, revision, tables
 RECORDED = (
     *("entry", "audit_event", "audit_subject"),
     *("emergency_access", "emergency_end", "emergency_review", "unmasking", "disclosure"),
+    "log_leaf",
 )
 RUNS = ("verification", "audit_export")
 ENDED = (*RUNS, "client_mark")
@@ -41,6 +43,7 @@ def filled(tmp_path_factory):
             await AuditLog(clinic).verify(service_walk.AUDITOR)
             async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):
                 pass
+        await fan_out.bring_up_to_date(clinic)
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill)
 
