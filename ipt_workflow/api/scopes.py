@@ -95,7 +95,7 @@ NEEDS: dict[tuple[str, str], str] = {  # `{kind}` and `{member}` are those of th
     ("POST", "/v1/retention/months"): "AuditEvent.d",
     ("GET", "/v1/retention/policies"): "AuditEvent.s",
     ("POST", "/v1/retention/policies"): "AuditEvent.u",
-    ("POST", "/v1/retention/policies/{name}/end"): "AuditEvent.u",
+    ("POST", "/v1/retention/policies/{policy}/end"): "AuditEvent.u",
     ("GET", "/v1/retention/records"): "*.s",
     ("GET", "/v1/supervision"): "*.s",
     ("POST", "/v1/supervision"): "*.u",
