@@ -9,9 +9,11 @@ VALIDATORS := tests/ehr/fhir/node
 CLIENTS := tests/api/clients/node
 PROVIDER := tests/web/node
 GENERATORS := $(VENV)/generators
+WITNESS := $(VENV)/witness
+PYTHON_OF_WITNESS ?= python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help install validators generators provider css serve serve-postgres sandbox test test-rest test-all faults soak bench bench-compare lint lock wheel clean
+.PHONY: help install validators generators provider witness css serve serve-postgres sandbox test test-rest test-all faults soak bench bench-compare lint lock wheel clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +47,13 @@ provider: $(PROVIDER)/node_modules/.installed ## Install the identity provider t
 
 $(PROVIDER)/node_modules/.installed: $(STAMP) $(PROVIDER)/package-lock.json
 	cd $(PROVIDER) && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	touch $@
+
+witness: $(WITNESS)/.installed ## Install the witness of others that the tests submit checkpoints to (needs Python 3.12)
+
+$(WITNESS)/.installed: $(STAMP) requirements/witness.txt
+	test -x $(WITNESS)/bin/python || $(PYTHON_OF_WITNESS) -m venv $(WITNESS)
+	$(WITNESS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/witness.txt
 	touch $@
 
 css: provider ## Build the pages' style sheet from the parts of govuk-frontend that they use
@@ -95,6 +104,7 @@ lock: ## Lock the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/runtime.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group generators -o requirements/generators.txt
+	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header --no-annotate --group witness -o requirements/witness.txt
 
 wheel: install ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

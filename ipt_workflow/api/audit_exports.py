@@ -1,7 +1,5 @@
 """The audit log as a file: JSON lines, a table, or FHIR AuditEvents."""
 
-import csv
-import io
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,12 +9,12 @@ from litestar.response import Stream
 from ipt_workflow.api.fhir_queries import site_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.values.spreadsheets import csv_rows
 
 COLUMNS = (
     "recorded_at", "kind", "action", "person", "role", "via", "cosigned_by", "from", "to", "courses", "seq", "hash", "rules", "request_id", "id",
     "group_session", "basis", "purpose", "on_behalf_of",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins like this
 
 
 def exported(request: Any, chunks: AsyncIterator[list[AuditRecord]], export_format: str) -> Stream:
@@ -42,23 +40,12 @@ async def _fhir(request: Any, chunks: AsyncIterator[list[AuditRecord]]) -> Async
 
 
 async def _csv(chunks: AsyncIterator[list[AuditRecord]]) -> AsyncIterator[bytes]:
-    yield _rows([COLUMNS])
+    yield csv_rows([COLUMNS])
     async for chunk in chunks:
-        yield _rows([_row(record) for record in chunk])
+        yield csv_rows(audit_row(record) for record in chunk)
 
 
-def _rows(rows: list[tuple[str, ...]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def _row(record: AuditRecord) -> tuple[str, ...]:
+def audit_row(record: AuditRecord) -> tuple[object, ...]:
     fields = msgspec.to_builtins(record)
     flat = {**fields, **fields["actor"], "courses": " ".join(record.courses), "rules": " ".join(record.rules)}
-    return tuple(_cell(flat[column]) for column in COLUMNS)
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return tuple(flat[column] for column in COLUMNS)

@@ -17,14 +17,14 @@ def searchset(site: Site, path: str, search: FhirQuery, found: Found, total: int
     links = [BundleLink(relation="self", url=search.link(path))]
     links += [BundleLink(relation="next", url=search.link(path, found.next))] if found.next else []
     entries = [
-        *_ignored(search.ignored),
+        *ignored(search.ignored),
         *(_entry(site, search, each, MATCH) for each in found.resources),
         *(_entry(site, search, each, INCLUDED) for each in found.included),
     ]
     return Bundle(type="searchset", total=total, link=tuple(links), entry=tuple(entries))
 
 
-def _ignored(names: Iterable[str]) -> list[BundleEntry]:
+def ignored(names: Iterable[str]) -> list[BundleEntry]:
     """An OperationOutcome that names the ignored parameters; nothing if none was ignored."""
     found = [f"{name}: is not supported, or not with this value" for name in names]
     return [BundleEntry(resource=outcome("not-supported", "Ignored", found, "warning"), search=OUTCOME)] if found else []

@@ -14,6 +14,7 @@ PREFIX = "/fhir"
 CODES = {
     "unauthenticated": "login",
     "forbidden": "forbidden",
+    "processing-restricted": "suppressed",
     "scope-missing": "forbidden",
     "not-found": "not-found",
     "method-not-allowed": "not-supported",

@@ -36,6 +36,7 @@ _ROWS = (
     Problem("sign-in-refused", 403, "Sign-in refused", "An identity provider's answer, a link or a choice of role does not let somebody in. Start the sign-in again."),
     Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
+    Problem("processing-restricted", 403, "Processing is restricted", "Processing of this client's data is restricted (GDPR 18); `ground` says why. Those who treat the client read it, and record what is never blocked. The attempt is recorded."),
     Problem("scope-missing", 403, "Scope missing", "The scopes of the caller's token do not cover this; `scope` would. Ask an administrator for it. The attempt is recorded."),
     Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
     Problem("method-not-allowed", 405, "Method not allowed", "The path does not support this method; `Allow` lists those that it supports."),
@@ -44,6 +45,7 @@ _ROWS = (
     Problem("group-refused", 409, "Refused by a rule of groups", "One or more rules of groups refuse the request; `refusals` lists each with its remedies. The refusal is recorded."),
     Problem("group-session-refused", 409, "Group session refused", "With `all`, a session is recorded for every member or for nobody. `members` lists the courses that refuse it, with their refusals. The refusal is recorded."),
     Problem("emergency-reviewed", 409, "Reviewed already", "A supervisor has reviewed the emergency access already, and their judgement stands. Read it to see the review."),
+    Problem("record-held", 409, "On hold", "A hold on the client's record stops an erasure or the end of a retention period; `holds` lists those in force. End a hold that is over, then try again."),
     Problem("notice-reused", 409, "Notice id reused", "This notice id was used before with another body. Send a changed notice under a new id. The attempt is recorded."),
     Problem("subscription-exists", 409, "Subscription exists", "A subscription of the organisation has the same URL, types, courses and scope; `subscription` is its id. Use, change, resume or delete that one. For a new secret, rotate its keys."),
     Problem("key-in-flight", 409, "Request still running", "A request with the same Idempotency-Key is still running. Send it again a little later."),
@@ -81,6 +83,8 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.KeyInFlight: "key-in-flight",
     errors.NoticeReused: "notice-reused",
     errors.EmergencyReviewed: "emergency-reviewed",
+    errors.RecordHeld: "record-held",
+    errors.ProcessingRestricted: "processing-restricted",
     errors.SubscriptionExists: "subscription-exists",
     errors.StaleVersion: "stale-version",
     errors.CommandInvalid: "invalid",
@@ -93,6 +97,8 @@ _BY_ERROR: dict[type[IptError], str] = {
 _MEMBER: dict[type[IptError], tuple[str, str]] = {  # errors with one more member: its name, and the attribute that holds it
     errors.GroupRefused: ("refusals", "refusals"),
     errors.GroupSessionRefused: ("members", "members"),
+    errors.RecordHeld: ("holds", "holds"),
+    errors.ProcessingRestricted: ("ground", "ground"),
     errors.StaleVersion: ("version", "current"),
     errors.SubscriptionExists: ("subscription", "existing"),
 }

@@ -25,6 +25,7 @@ NEEDS: dict[tuple[str, str], str] = {  # `{kind}` and `{member}` are those of th
     ("GET", "/fhir/R4/{kind}/{resource_id}"): "{kind}.r",
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history"): "{kind}.r",
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history/{version}"): "{kind}.r",
+    ("GET", "/fhir/R4/{kind}/{resource_id}/$everything"): "{kind}.r",
     ("GET", "/fhir/R4/{kind}/{resource_id}/{member}"): "{member}.s",
     ("GET", "/metrics"): "*.r",
     ("GET", "/sandbox/clock"): "*.r",
@@ -84,6 +85,15 @@ NEEDS: dict[tuple[str, str], str] = {  # `{kind}` and `{member}` are those of th
     ("POST", "/v1/proposals/{proposal_id}/cosign"): "*.u",
     ("POST", "/v1/proposals/{proposal_id}/decline"): "Task.u",
     ("POST", "/v1/proposals/{proposal_id}/return"): "Task.u",
+    ("GET", "/v1/retention/decisions"): "AuditEvent.s",
+    ("POST", "/v1/retention/decisions"): "*.d",
+    ("GET", "/v1/retention/examples"): "AuditEvent.s",
+    ("GET", "/v1/retention/months"): "AuditEvent.s",
+    ("POST", "/v1/retention/months"): "AuditEvent.d",
+    ("GET", "/v1/retention/policies"): "AuditEvent.s",
+    ("POST", "/v1/retention/policies"): "AuditEvent.u",
+    ("POST", "/v1/retention/policies/{name}/end"): "AuditEvent.u",
+    ("GET", "/v1/retention/records"): "*.s",
     ("GET", "/v1/supervision"): "*.s",
     ("POST", "/v1/supervision"): "*.u",
     ("GET", "/v1/supervision/agenda"): "*.s",
@@ -148,8 +158,15 @@ async def require_brought(clinic: Clinic, principal: Principal, kind: str, query
     if principal.scopes is None:
         return
     relations = [*(each.relation for each in query.includes), *(each.relation for each in query.has)]
-    for each in dict.fromkeys(name for relation in relations for name in (relation.kind, relation.target)):
-        await _require(clinic, principal, Need(each, "s"), f"fhir search {kind}")
+    kinds = [name for relation in relations for name in (relation.kind, relation.target)]
+    await require_kinds(clinic, principal, kinds, f"fhir search {kind}")
+
+
+async def require_kinds(clinic: Clinic, principal: Principal, kinds: Iterable[str], action: str) -> None:
+    """Raises ScopeMissing unless the principal's scopes cover searching each kind. Without scopes the role alone decides."""
+    if principal.scopes is not None:
+        for each in dict.fromkeys(kinds):
+            await _require(clinic, principal, Need(each, "s"), action)
 
 
 def _need(method: str, path: str, parameters: Any) -> Need | None:

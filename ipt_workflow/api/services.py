@@ -6,6 +6,7 @@ from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
+from ipt_workflow.ehr.fhir_compartments import ClientResources
 from ipt_workflow.ehr.fhir_histories import FhirHistories
 from ipt_workflow.ehr.fhir_reads import FhirReader
 from ipt_workflow.ehr.fhir_searches import FhirSearches
@@ -47,6 +48,7 @@ from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
+from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
 from ipt_workflow.service.reads import CourseReads
@@ -111,7 +113,16 @@ class Services:
         self.group_registers = GroupRegisters(clinic)
         self.group_sessions = GroupSessions(clinic)
         self.group_signatures = GroupSignatures(clinic)
+        self.rights = ClientRights(clinic)
         self.inbox = Inbox(self.notices, HeldRecords(self.group_sessions))
+
+
+class ClientRights:
+    """The verbs by which a clinic honours its clients' rights."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self.retention = Retention(clinic)
+        self.everything = ClientResources(clinic)
 
 
 class FrontDesk:

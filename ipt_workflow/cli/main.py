@@ -12,14 +12,17 @@ from ipt_workflow.cli import (
     emergency,
     group,
     launch,
+    log,
     organisation,
     passkey,
     person,
     proposal,
     protocol,
+    retention,
     source,
     system,
     token,
+    witness,
 )
 from ipt_workflow.cli.course import import_file
 from ipt_workflow.cli.database import demo
@@ -50,6 +53,9 @@ app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
 app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
+app.add_typer(log.app, name="log")
+app.add_typer(retention.app, name="retention")
+app.add_typer(witness.app, name="witness")
 app.command("import")(import_file)
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)

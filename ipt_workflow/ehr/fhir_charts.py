@@ -1,6 +1,6 @@
 """Reads charts: pages of courses that the caller may see, with their journals, as FHIR resources."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
@@ -66,7 +66,7 @@ class ChartReader:
         first: int = CHUNK,
         patients: bool = False,
         whole: bool = False,
-    ) -> AsyncIterator[CourseChart]:
+    ) -> AsyncGenerator[CourseChart, None]:
         """Courses that the caller may see, after an id, in the order they were opened. `filters` holds what the database can judge.
 
         `first` is how many courses are read at once at the beginning. With `patients`, each chart has its Patient. With `whole`, a

@@ -1,12 +1,14 @@
-"""A record of the audit log, as auditors read it."""
+"""A record of the audit log: its canonical bytes, and as auditors read it."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ipt_workflow.course.facts import EntryActor
+from ipt_workflow.journal.entries import moment
+from ipt_workflow.values.canonical import canonical
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -37,6 +39,23 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "f
     on_behalf_of: str | None = None
 
 
+def record_bytes(row: Mapping[str, Any], courses: Iterable[str], details: Mapping[str, Any] | None = None) -> bytes:
+    """The canonical bytes of a record, from the columns of its row, the courses it touched, and further facts about what was done.
+
+    They are hashed, and the hash is in the log. What an erasure may empty is not in them.
+    """
+    return canonical(
+        {
+            **{name: row[name] for name in RECORD_COLUMNS},
+            "recorded_at": moment(row["recorded_at"]),
+            "rules": row["rules"].split(",") if row["rules"] else [],
+            "courses": sorted(set(courses)),
+            **({"details": details} if details else {}),
+        }
+    )
+
+
+RECORD_COLUMNS = ("organisation", "id", "kind", "person", "role", "via", "action", "request_id", "basis", "purpose")
 OVERRIDING = b'"overridden":["'  # in the canonical bytes of an entry that overrode rules
 
 

@@ -12,6 +12,7 @@ from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import Option
 from ipt_workflow.protocols.definition import Protocol
+from ipt_workflow.service.access.client_labels import ClientLabels
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.courses import Courses
 from ipt_workflow.service.known_words import known_words
@@ -45,10 +46,11 @@ class InventoryName(msgspec.Struct, frozen=True, kw_only=True):
 class DeedView(msgspec.Struct, frozen=True, kw_only=True):
     """What a page needs on which one trigger is fired. `option` says what firing it now would meet, by a complete example.
 
-    `known` is what the form goes on from.
+    `label` is what the clinic calls the client. `known` is what the form goes on from.
     """
 
     course: CourseView
+    label: str | None
     protocol: Protocol
     option: Option
     inventory: tuple[InventoryName, ...]
@@ -78,6 +80,7 @@ class Deeds:
         self.clinic = clinic
         self.reads = CourseReads(clinic)
         self.decisions = Courses(clinic).decisions
+        self.labels = ClientLabels(clinic)
 
     async def one(self, principal: Principal, course_id: str, trigger: str) -> DeedView:
         """A trigger on a course that the caller may change. Raises NotFound, or TriggerNotPermitted and records the attempt."""
@@ -96,6 +99,7 @@ class Deeds:
         known = await self.clinic.read(stored_people.find, stored.course.therapist) if stored.course.therapist else None
         return DeedView(
             course=self.clinic.course_view(stored.course, context, stored.head, stored.client_ref, asked=stored.asked),
+            label=(await self.labels.of_courses(principal, [stored.course])).get(course_id),
             protocol=protocol,
             option=option,
             inventory=_inventory(stored, entries),

@@ -10,6 +10,7 @@ from ipt_workflow.course import Course, attention
 from ipt_workflow.course.drafts import Draft
 from ipt_workflow.journal import Entry
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.idempotency import kept_body
 from ipt_workflow.service.writes import IdempotencyKey
 from ipt_workflow.store.units import CourseChange, KeptAnswer
 
@@ -38,11 +39,13 @@ def change(
     return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due, relation=relation)
 
 
-def kept_answer(clinic: Clinic, key: IdempotencyKey, subject: str, first_seq: int, last_seq: int, at: dt.datetime) -> KeptAnswer:
-    """The answer that a key gets from now on. `subject` is the id of a course or of a group."""
+def kept_answer(
+    clinic: Clinic, key: IdempotencyKey, subject: str, first_seq: int, last_seq: int, at: dt.datetime, first: Entry | None = None
+) -> KeptAnswer:
+    """The answer that a key gets from now on. `subject` is the id of a course, whose entry `first_seq` is `first`, or of something else."""
     return KeptAnswer(
         scope=key.scope,
-        body=key.body,
+        body=kept_body(key.body, first.salt if first else None),
         course_id=subject,
         first_seq=first_seq,
         last_seq=last_seq,

@@ -16,6 +16,7 @@ from ipt_workflow.errors import NotFound
 from ipt_workflow.journal import Entry
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.protocols.instruments import Instrument
+from ipt_workflow.service.access.client_labels import ClientLabels
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.decisions import Decisions
 from ipt_workflow.service.views import CourseView
@@ -47,13 +48,14 @@ class NoteBefore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionBasis(msgspec.Struct, frozen=True, kw_only=True):
-    """What the note of a session begins with.
+    """What the note of a session begins with. `label` is what the clinic calls the client.
 
     `session` is the one to be written up, if it is recorded already. `appointments` are the booked ones until today, else the next; the
     first is meant unless the therapist says otherwise. `medium` and `minutes` are those of the session before, else the protocol's.
     """
 
     course: CourseView
+    label: str | None
     now: dt.datetime
     session: Session | None
     appointments: tuple[Booking, ...]
@@ -66,12 +68,21 @@ class SessionBasis(msgspec.Struct, frozen=True, kw_only=True):
     before: NoteBefore | None
 
 
+class ScoreBasis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a score outside a session begins with. `label` is what the clinic calls the client."""
+
+    course: CourseView
+    label: str | None
+    scales: tuple[Scale, ...]
+
+
 class SessionNotes:
     """Reads for the notes of a clinic's sessions."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self._decisions = Decisions(clinic)
+        self._labels = ClientLabels(clinic)
 
     async def basis(self, principal: Principal, course_id: str, seq: int | None = None) -> SessionBasis:
         """What a note begins with: of a new session, or of one that is recorded. Raises NotFound, or TriggerNotPermitted."""
@@ -86,6 +97,7 @@ class SessionNotes:
         view, last = self._view(principal, stored, now), _last(course, session)
         return SessionBasis(
             course=view,
+            label=await self._label(principal, course),
             now=now,
             session=session,
             appointments=() if session else _appointments(course, visits.day(now, zone).ends),
@@ -98,12 +110,19 @@ class SessionNotes:
             before=known.note(last),
         )
 
-    async def scales(self, principal: Principal, course_id: str) -> tuple[CourseView, tuple[Scale, ...]]:
+    async def scales(self, principal: Principal, course_id: str) -> ScoreBasis:
         """A course and its scales, to record a reading outside a session."""
         stored = await self._opened(principal, course_id, ("record_measure",))
         await self.clinic.log(principal, "read", "scales", [stored])
         now, protocol = self.clinic.clock.now(), self.clinic.machine_of(stored.course).protocol
-        return self._view(principal, stored, now), _scales(protocol, stored.course, visits.day(now, self.clinic.zone))
+        return ScoreBasis(
+            course=self._view(principal, stored, now),
+            label=await self._label(principal, stored.course),
+            scales=_scales(protocol, stored.course, visits.day(now, self.clinic.zone)),
+        )
+
+    async def _label(self, principal: Principal, course: Course) -> str | None:
+        return (await self._labels.of_courses(principal, [course])).get(course.id)
 
     async def _opened(self, principal: Principal, course_id: str, triggers: Sequence[str]) -> StoredCourse:
         stored = await self.clinic.visible_course(principal, course_id)

@@ -12,7 +12,7 @@ from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime.clock import SystemClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.clinic import new_organisation
-from ipt_workflow.store import organisations
+from ipt_workflow.store import log, organisations
 from ipt_workflow.store import protocols as stored_protocols
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.schema import revision
@@ -40,4 +40,5 @@ def upgrade(connection: Connection, settings: Settings) -> str:
         snapshots.note_attention(connection, due)
     if not organisations.every(connection):
         organisations.insert(connection, new_organisation(settings.organisation, SystemClock().now()))
+    log.enter_earlier(connection, [each.id for each in organisations.every(connection)])
     return reached

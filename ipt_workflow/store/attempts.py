@@ -68,8 +68,9 @@ def end(connection: sa.Connection, organisation: str, ended: Sequence[EndedAttem
 
 def log(connection: sa.Connection, records: Sequence[LoggedEvent]) -> None:
     """Writes audit records in the caller's transaction. A record without a transaction of its own goes through the committer."""
-    insert_all(connection, tables.audit_event, [rows.audit_event(each) for each in records])
-    insert_all(connection, tables.audit_subject, [row for each in records for row in rows.subjects(each)])
+    new = rows.of_events(records)
+    for table in (tables.audit_event, tables.audit_subject, tables.log_outbox):
+        insert_all(connection, table, new[table])
 
 
 def _by_result(ended: Sequence[EndedAttempt]) -> list[list[EndedAttempt]]:

@@ -44,15 +44,26 @@ class RuleSum(msgspec.Struct, frozen=True, kw_only=True):
     last_at: dt.datetime
 
 
-def accesses(connection: sa.Connection, organisation: str, courses: Sequence[str], limit: int) -> list[AccessSum]:
-    """Who read, wrote or tried to see any of these courses, and why they might: the last first."""
+OUTCOMES_OF_DELIVERY = ("delivered", "dead", "withheld")  # the action of a delivery begins with one of these, and names its event
+
+
+def accesses(
+    connection: sa.Connection,
+    organisation: str,
+    courses: Sequence[str],
+    limit: int | None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+) -> list[AccessSum]:
+    """Who read, wrote or tried to see any of these courses, and why they might: the last first. Deliveries to one subscriber are one sum."""
     touching = sa.select(subject.c.event_id).where(
         subject.c.organisation == organisation, one_of(subject.c.course_id, "courses", list(courses))[connection.dialect.name]
     )
     shared = ("person", "role", "basis", "purpose")
     kind = sa.cast(event.c.kind, sa.String).label("kind")
-    of_events = _summed(event, (kind, event.c.action, *(event.c[name] for name in shared), event.c.rules))
-    of_events = of_events.where(event.c.organisation == organisation, event.c.id.in_(touching))
+    keys = (kind, _action.label("action"), *(event.c[name] for name in shared), event.c.rules)
+    of_events = _summed(event, keys, by=[kind, _action, *(event.c[name] for name in shared), event.c.rules])
+    of_events = of_events.where(event.c.organisation == organisation, event.c.id.in_(touching), *_between(event, since, until))
     written = (
         sa.literal_column("'transition'", sa.String).label("kind"),
         sa.cast(sa.null(), sa.String).label("action"),
@@ -60,10 +71,28 @@ def accesses(connection: sa.Connection, organisation: str, courses: Sequence[str
         sa.cast(sa.null(), sa.String).label("rules"),
     )
     of_entries = _summed(entry, written, by=[entry.c[name] for name in shared]).where(
-        entry.c.organisation == organisation, one_of(entry.c.course_id, "courses", list(courses))[connection.dialect.name]
+        entry.c.organisation == organisation,
+        one_of(entry.c.course_id, "courses", list(courses))[connection.dialect.name],
+        *_between(entry, since, until),
     )
     both = sa.union_all(of_events, of_entries).subquery()
     return structs.read_all(connection, sa.select(both).order_by(both.c.last_at.desc(), both.c.person).limit(limit), AccessSum)
+
+
+def _begins(outcome: str) -> sa.ColumnElement[bool]:
+    """Whether an action says that this became of a delivery. Without parameters, since a database groups by it."""
+    begins = sa.func.substr(event.c.action, sa.literal_column("1"), sa.literal_column(str(len(outcome) + 1)))
+    return sa.and_(event.c.kind == sa.literal_column("'delivery'"), begins == sa.literal_column(f"'{outcome} '"))
+
+
+_action = sa.case(
+    *((_begins(outcome), sa.literal_column(f"'{outcome}'", sa.String)) for outcome in OUTCOMES_OF_DELIVERY), else_=event.c.action
+)
+
+
+def _between(table: sa.Table, since: dt.datetime | None, until: dt.datetime | None) -> list[sa.ColumnElement[bool]]:
+    at = table.c.recorded_at
+    return [*([] if since is None else [at >= since]), *([] if until is None else [at < until])]
 
 
 def _summed(table: sa.Table, columns: Sequence[sa.ColumnElement[Any]], by: Sequence[sa.ColumnElement[Any]] = ()) -> sa.Select[Any]:

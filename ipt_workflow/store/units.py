@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -52,6 +53,9 @@ class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
     attention: Mapping[str, dt.datetime]
     relation: Relation | None = None
     restricted_as: str | None = None
+
+
+IMPORTED = "import:"  # begins the scopes of lines of a file
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
@@ -119,8 +123,8 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of the audit log other than a transition, with every course it touched.
 
-    For a refusal, `rules` are the rules that refused and `command` is what is kept of the command. Subscribers receive the event if it
-    is `published`.
+    For a refusal, `rules` are the rules that refused and `command` is what is kept of the command. `details` are further facts about what
+    was done, as JSON values; they are for ever, so they hold nothing about a client. Subscribers receive the event if it is `published`.
     """
 
     organisation: str
@@ -136,6 +140,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     basis: str | None = None
     purpose: str | None = None
     command: bytes | None = None
+    details: Mapping[str, Any] | None = None
     courses: tuple[str, ...] = ()
     published: bool = False
 

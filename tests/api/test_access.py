@@ -45,6 +45,7 @@ OPEN = {
     ("GET", "/schema/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
     ("GET", "/v1/notices/types"),
+    ("GET", "/log/ipt_verify.py"),
     ("GET", "/.well-known/smart-configuration"),
     ("GET", "/fhir/R4/.well-known/smart-configuration"),
 }
@@ -111,6 +112,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/fhir/R4/{kind}"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/_history"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/{resource_id}/{member}"): Row(FHIR_READ, needs="client"),
+    ("GET", "/fhir/R4/{kind}/{resource_id}/$everything"): Row(FHIR_READ, needs="client"),
     ("POST", "/fhir/R4/{kind}/_search"): Row("200 200 200 200 200 403"),
     ("GET", "/fhir/R4/{kind}/{resource_id}"): Row(FHIR_READ),
     ("GET", "/fhir/R4/{kind}/{resource_id}/_history"): Row(FHIR_READ),

@@ -1,7 +1,12 @@
 """The names that a file gives to courses and sessions: one line gives a name, and a changed line gives no second thing."""
 
 import datetime as dt
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
 
+from support import databases
 from support.published import WEEK, Line, Story, Telling
 
 FIRST = dt.datetime(2024, 1, 8, 10, 0, tzinfo=dt.UTC)
@@ -67,3 +72,43 @@ def test_a_refused_opening_line_gives_no_name(imported):
     wrong = story.lines[0] | {"protocol": "none"}
     story.lines.insert(0, wrong)
     assert [each["line"] for each in imported(story)["refused"]] == [1]
+
+
+def test_what_is_kept_of_a_line_is_no_digest_that_a_guess_can_be_tested_against(imported):
+    """Whoever guesses a line, an answer for each item among its words, has no digest of it to compare with."""
+    story, _ = ended()
+    imported(story)
+    digests = {hashlib.sha256(json.dumps(line).encode()).hexdigest() for line in story.lines}
+    scopes = {hashlib.sha256(f"import\nClient\n{digest}\n1".encode()).hexdigest() for digest in digests}
+    kept = {value for row in databases.select(imported.settings, "SELECT scope, body FROM idempotency") for value in row}
+    assert len(kept) == 2 * len(story.lines)
+    assert not kept & (digests | scopes)
+    assert {each.partition(":")[0] for (each,) in databases.select(imported.settings, "SELECT scope FROM idempotency")} == {
+        "import"
+    }
+
+
+def test_lines_that_an_earlier_version_kept_are_known(imported):
+    story, _ = ended()
+    imported(story)
+    with closing(sqlite3.connect(imported.settings.database_url.removeprefix("sqlite:///"))) as connection:
+        for number, line in enumerate(story.lines):
+            digest = hashlib.sha256(json.dumps(line).encode()).hexdigest()
+            made_of = (
+                json.dumps(["import", "course", "Client"], separators=(",", ":")) if number == 0 else f"import\nClient\n{digest}\n1"
+            )
+            scope = hashlib.sha256(made_of.encode()).hexdigest()
+            connection.execute("UPDATE idempotency SET scope = ?, body = ? WHERE first_seq = ?", (scope, digest, number + 1))
+        connection.commit()
+    assert imported(story) == {"accepted": 0, "known": len(story.lines), "linked": 0, "refused": []}
+
+
+def test_lines_about_what_was_erased_are_refused(imported):
+    story, _ = ended()
+    imported(story)
+    with closing(sqlite3.connect(imported.settings.database_url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("UPDATE entry_data SET salt = NULL, sealed = NULL")
+        connection.commit()
+    report = imported(story)
+    assert (report["accepted"], report["known"], len(report["refused"])) == (0, 1, len(story.lines) - 1)
+    assert {each["why"].partition(",")[0] for each in report["refused"]} == {"speaks of what was erased"}

@@ -111,6 +111,7 @@ def test_the_wheel_made_from_the_sdist_carries_config_and_finds_it(wheel: Path, 
     assert carried == {path.relative_to(ROOT / "config") for path in (ROOT / "config").rglob("*.toml")}
     assert (installed / "ipt_workflow/py.typed").is_file()
     assert list((installed / "ipt_workflow/store/schema/migrations").rglob("*.mako"))
+    assert "ipt-verify" in next(installed.glob("*.dist-info/entry_points.txt")).read_text(encoding="utf-8")
 
     asked = (
         "import sys; sys.path.insert(0, sys.argv[1]); from ipt_workflow.runtime.settings import load; print(load({}).config_dir)"

@@ -16,7 +16,7 @@ from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.writes import IdempotencyKey, Write
 from ipt_workflow.store.schema import tables
 
-LOGS = {"audit_event", "audit_subject", "verification"}  # the result of every verification is kept
+LOGS = {"audit_event", "audit_subject", "log_outbox", "verification"}  # the result of every verification is kept
 
 
 @pytest.fixture(scope="module")

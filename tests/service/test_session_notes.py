@@ -112,8 +112,8 @@ def test_who_may_record_no_session_gets_no_note(on_course):
 def test_a_scale_that_the_course_uses_comes_first(on_course):
     async def test(clinic, _, course):
         await fire(clinic, course, Command("record_measure", {"instrument": "epds", "total": 9}))
-        view, scales = await SessionNotes(clinic).scales(THERAPIST, course)
-        assert [each.instrument.id for each in scales[:2]] == ["epds", "phq9"]
-        assert view.measures["epds@1"].last.total == 9
+        found = await SessionNotes(clinic).scales(THERAPIST, course)
+        assert [each.instrument.id for each in found.scales[:2]] == ["epds", "phq9"]
+        assert found.course.measures["epds@1"].last.total == 9
 
     on_course(test)

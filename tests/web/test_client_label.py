@@ -24,6 +24,20 @@ def test_a_label_is_given_shown_and_taken_away(browse, axe):
     browse(test)
 
 
+@pytest.mark.parametrize("form", ("session", "do/record_measure", "do/note", "history/1/put-right"))
+def test_the_forms_about_a_client_name_them_by_it(browse, form):
+    async def test(site):
+        course = (await (await site.api()).open())["id"]
+        page = await (await site.visitor()).open(f"/courses/{course}/label")
+        page.fill("Label", "Ms A.")
+        await page.press("Save")
+        await page.open(f"/courses/{course}/{form}")
+        assert "EHR-1 (Ms A.)" in page.tree.text
+        assert "Ms A." not in page.title
+
+    browse(test)
+
+
 @pytest.mark.parametrize("typed", ("x" * 81, "two\tparts"))
 def test_a_label_that_cannot_be_one_is_answered_at_its_field(browse, axe, typed):
     async def test(site):

@@ -91,7 +91,7 @@ MESSAGES = {
     # calendar
     "absence_over.lasts": "The absence lasts until {until}. Pause the course instead, and resume it when the client is back.",
     "absence_over.order": "The absence ends before it begins. Correct its days: `until` is the day of the return.",
-    "bookings_in_contract": ("The contract leaves {left} sessions, and {booked} others are booked. Book at most {most}."),
+    "bookings_in_contract": "Sessions that the contract leaves: {left}. Others that are booked: {booked}. Book at most {most}.",
     # ending
     "alternative_offered": (
         "The client did not improve, and nothing else has been offered. Decide for an alternative or a referral, or refer the client on."
@@ -192,6 +192,11 @@ MESSAGES = {
     "sick_role_used": "{protocol} does not use the sick role. Go on without it.",
     "timeline_recorded": "There is no timeline of life events and symptoms. Record one.",
     "waiver_agreed": "The protocol demands the sick role. To do without it, post this as a proposal for a supervisor to cosign.",
+    # processing
+    "processing_not_restricted": (
+        "Processing of the client's data is restricted: {ground}. Until it is lifted, record only what is never blocked, such as risk,"
+        " contacts and notes."
+    ),
     # order
     "later_entries_hold": "These later entries would not pass their rules any more: {entries}. Amend them first.",
     "later_entries_hold.pause": (
@@ -255,7 +260,7 @@ MESSAGES = {
         "The last {reserved} contracted sessions are kept for the phases after the {phase} phase. If the session took place anyway,"
         " record it with kind `additional`."
     ),
-    "phase_sessions_met": "The {phase} phase has had {count} of at least {needed} sessions. Hold the others and record them.",
+    "phase_sessions_met": "The sessions of the {phase} phase do not suffice yet: {count} of at least {needed}. Hold the others and record them.",
     "pre_group_met": "The client has met the therapist alone {count} of {needed} times before the group. Meet, and record each contact.",
     "risk_reviewed": "A risk seen by the day of this session has not been reviewed. Review it first.",
     "session_already_recorded": "This visit is already recorded as entry {entry}. Amend that entry if it is wrong.",

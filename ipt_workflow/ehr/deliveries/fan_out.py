@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.store import deliveries, subscriptions
+from ipt_workflow.store import deliveries, log, subscriptions
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.claims import PINGS
 from ipt_workflow.store.database import Connection
@@ -26,6 +26,13 @@ async def fan_out_all(clinic: Clinic) -> int:
         numbered, _ = await clinic.write(fan_out_batch, BATCH, True)
         total += numbered
     return total
+
+
+async def bring_up_to_date(clinic: Clinic) -> None:
+    """Empties the outbox, and gives everything that waits for the log its position."""
+    await fan_out_all(clinic)
+    while await clinic.read(log.waiting):
+        await clinic.write(fan_out_batch, BATCH, True)
 
 
 def fan_out_batch(

@@ -7,7 +7,7 @@ import msgspec
 
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.service.clinic import new_id
-from ipt_workflow.store import attempts, claims, subscriptions
+from ipt_workflow.store import attempts, claims, cosignatures, log, subscriptions
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.attempts import EndedAttempt
 from ipt_workflow.store.claims import ClaimedDelivery
@@ -41,7 +41,7 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
 class RoundOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What was written and claimed, with all that is needed to send it.
 
-    `more`: the outbox may hold more events. `full`: more may be due than was claimed.
+    `more`: the outbox may hold more events. `full`: more may be due than was claimed. `checkpoint` is the newest of the log, as a header.
     """
 
     written: list[EndedAttempt]
@@ -52,6 +52,7 @@ class RoundOutcome(msgspec.Struct, frozen=True, kw_only=True):
     events: Mapping[int, StoredEvent]
     subscriptions: Mapping[str, StoredSubscription]
     keys: Mapping[str, tuple[StoredKey, ...]]
+    checkpoint: str | None
 
 
 def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers: int) -> RoundOutcome:
@@ -77,18 +78,20 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
     return RoundOutcome(
         written=written,
         disabled=disabled,
-        more=numbered >= limit,
+        more=numbered >= limit or log.is_behind(connection, organisation),
         full=claims.is_full(lanes, plan.lanes_max, plan.lanes_of),
         lanes=lanes,
         events=stored_events.at(connection, organisation, sorted(positions)) if positions else {},
         subscriptions=known,
         keys=subscriptions.keys_of_all(connection, organisation, plan.now) if lanes else {},
+        checkpoint=cosignatures.newest_header(connection, organisation) if lanes else None,
     )
 
 
 def anything(connection: Connection, organisation: str, now: dt.datetime) -> bool:
     """Whether a round may find something to do. The relay asks before it begins a transaction that writes."""
-    return stored_events.waiting(connection, organisation) or claims.any_due(connection, organisation, now)
+    waits = stored_events.waiting(connection, organisation) or log.waiting(connection, organisation)
+    return waits or claims.any_due(connection, organisation, now)
 
 
 def _disable(connection: Connection, organisation: str, each: DisabledSubscription) -> bool:

@@ -74,6 +74,8 @@ def interaction(record: AuditRecord) -> Interaction:
 
 
 def _read_interaction(record: AuditRecord) -> Interaction:
+    if record.action.startswith("fhir everything "):
+        return OPERATION
     query = record.action in SEARCHES or " search " in record.action or record.action.endswith(" AuditEvent")
     if query or len(record.courses) != 1:
         return QUERY

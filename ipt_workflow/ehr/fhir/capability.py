@@ -9,6 +9,7 @@ from ipt_workflow.ehr.fhir.resources import (
     CapabilityStatement,
     Code,
     Implementation,
+    Operation,
     Rest,
     RestResource,
     SearchParam,
@@ -21,6 +22,7 @@ FHIR_VERSION = "4.0.1"
 
 
 SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+EVERYTHING = Operation(name="everything", definition="http://hl7.org/fhir/OperationDefinition/Patient-everything")
 OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -69,6 +71,7 @@ def _resource(served: Served) -> RestResource:
         search_include=_names(relations_from(served.name)),
         search_rev_include=_names(relations_to(served.name)),
         search_param=tuple(SearchParam(name=each.name, type=each.kind, documentation=each.says) for each in served.params),
+        operation=(EVERYTHING,) if served.name == "Patient" else (),
     )
 
 

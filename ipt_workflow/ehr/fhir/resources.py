@@ -294,6 +294,13 @@ class Code(Element, frozen=True, kw_only=True):
     code: str
 
 
+class Operation(Element, frozen=True, kw_only=True):
+    """An operation of a resource. `definition` is the canonical URL of what it does."""
+
+    name: str
+    definition: str
+
+
 class RestResource(
     Element,
     frozen=True,
@@ -313,6 +320,7 @@ class RestResource(
     search_include: tuple[str, ...] = ()
     search_rev_include: tuple[str, ...] = ()
     search_param: tuple[SearchParam, ...] = ()
+    operation: tuple[Operation, ...] = ()
 
 
 class Security(Element, frozen=True, kw_only=True):

@@ -18,6 +18,11 @@ def of_body(source: StoredSource, body: bytes) -> str:
     return _keyed(source, hashlib.sha256(body).hexdigest().encode())
 
 
+def is_of_body(source: StoredSource, kept: str, body: bytes) -> bool:
+    """Whether the digest that is kept of a message is that of this body. What was erased counts as the same: nobody can tell."""
+    return kept in {"", of_body(source, body)}
+
+
 def of_resource(source: StoredSource, name: str) -> str:
     """Finds the notices about a resource by its name, such as `Appointment/2231`."""
     return _keyed(source, name.encode())

@@ -178,7 +178,7 @@ class RestHooks:
         bundle_id = None
         if sender.message_id:  # a repeated message is recognised as a whole
             known = await self.clinic.notices.get(digests.of_message(sender.source, sender.message_id))
-            reused = known is not None and known.body_hash != digests.of_body(sender.source, hook.body)
+            reused = known is not None and not digests.is_of_body(sender.source, known.body_hash, hook.body)
             content = await self._salvaged(sender, BUNDLE, hook.body) if reused else BUNDLE
             whole = Message(key=sender.message_id, body=hook.body, contents=(content,), kept=b"{}", always=True)
             bundle_id = (await self.notices.take(sender, whole, hook.request_id)).id

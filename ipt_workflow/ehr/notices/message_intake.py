@@ -55,7 +55,7 @@ class MessageIntake:
     async def _check_deletion(self) -> None:
         """Refuses a deletion under a used id. If the id is new, the first thing is stored under it."""
         known = await self.clinic.notices.get(digests.of_message(self.source, self.message.key)) if self.message.key else None
-        if known and known.body_hash != digests.of_body(self.source, self.message.body):
+        if known and not digests.is_of_body(self.source, known.body_hash, self.message.body):
             await self._refuse_reused()
         self.first = self.message.withdraws[0] if known is None else self.first
 
@@ -117,7 +117,7 @@ class MessageIntake:
         return digests.of_message(self.source, f"{self.message.key} {part} of {withdrawn.client_id if withdrawn else ''}")
 
     async def _known(self, known: StoredNotice) -> ThingReceipt:
-        if known.body_hash != digests.of_body(self.source, self.message.body):
+        if not digests.is_of_body(self.source, known.body_hash, self.message.body):
             await self._refuse_reused()
         return self._repeated(known)
 

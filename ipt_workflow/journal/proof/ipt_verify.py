@@ -2,23 +2,37 @@
 
 RFC 6962 proofs, C2SP signed notes, checkpoints, cosignatures, policies and `.tlog-proof` files. Everything that can be checked with
 SHA-256 and Ed25519 is checked with the standard library. ML-DSA-44 signatures are checked if the package `mldsa` is installed.
+
+    python ipt_verify.py --policy policy.txt --kept last-checkpoint.txt log.zip
+
+It opens no connection, and writes nothing but the file of the checkpoint that is kept. Exit codes: 0, all holds; 1, something does not;
+2, it was called wrongly or cannot read a file; 3, all holds as far as can be seen here, but a person must judge what is said beside.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import hashlib
 import importlib
+import importlib.util
+import json
+import os
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+import sys
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 ED25519, COSIGNATURE, ML_DSA_44 = 0x01, 0x04, 0x06  # kinds of signatures, as C2SP numbers them
 KEY_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
 SIGNATURE_BYTES = {ED25519: 64, COSIGNATURE: 72, ML_DSA_44: 2428}  # of cosignatures, 8 are their time
 SIGNATURES_MAX = 64  # in one note
 PROOF_LINES_MAX = 63
+HEADER_MAX = 380  # with its name, 400
 TIME_MAX = 2**63
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -92,6 +106,29 @@ def check_consistency(old_size: int, size: int, proof: Sequence[bytes], old_root
         raise NotProved("The proof does not lead to the root of the older tree.")
     if newer != root:
         raise NotProved("The newer tree does not begin with the older one.")
+
+
+class GrowingTree:
+    """A tree to which leaf hashes are added one by one. It keeps the roots of its whole parts alone."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+
+    def add(self, leaf: bytes) -> None:
+        self.size += 1
+        self._parts.append(leaf)
+        for _ in range((self.size & -self.size).bit_length() - 1):
+            right = self._parts.pop()
+            self._parts[-1] = node_hash(self._parts[-1], right)
+
+    def root(self) -> bytes:
+        if not self._parts:
+            return EMPTY_ROOT
+        found = self._parts[-1]
+        for part in reversed(self._parts[:-1]):
+            found = node_hash(part, found)
+        return found
 
 
 # Ed25519, RFC 8032
@@ -280,6 +317,29 @@ def read_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
+def header_of(note: SignedNote) -> str | None:
+    """A checkpoint on one line, with the log's Ed25519 signature, as deliveries carry it. None if it has none, or no line can hold it."""
+    checkpoint = read_checkpoint(note.text)
+    for each in note.signatures:
+        if each.name == checkpoint.origin and len(each.value) == SIGNATURE_BYTES[ED25519] and note.text == checkpoint.text():
+            header = f"{checkpoint.origin} {checkpoint.size} {encoded(checkpoint.root)} {encoded(each.key_id + each.value)}"
+            return header if header.isascii() and len(header) <= HEADER_MAX else None
+    return None
+
+
+def read_header(text: str) -> SignedNote:
+    """The signed note that a header carries. Raises NotProved."""
+    parts = text.split(" ")
+    if len(parts) != 4:
+        raise NotProved("A header has the origin, the size, the root and the signature of a checkpoint.")
+    return read_note(f"{parts[0]}\n{parts[1]}\n{parts[2]}\n\n\u2014 {parts[0]} {parts[3]}\n")
+
+
+def read_kept(text: str) -> SignedNote:
+    """A checkpoint that somebody kept: a signed note, or a header. Raises NotProved."""
+    return read_note(text) if "\n" in text.strip() else read_header(text.strip())
+
+
 def signed_message(key: Key, text: str, time: int) -> bytes:
     """What a key of a kind signs of a checkpoint: the text; of a cosignature, also its time."""
     if key.kind == ED25519:
@@ -379,16 +439,19 @@ def check_policy(policy: Policy, note: SignedNote) -> Checkpoint:
     if not [key for key in logs if holds(key, note)]:
         raise NotProved(f"No log of the policy has signed the checkpoint of {checkpoint.origin}.")
     signed = {name for name, key in policy.witnesses.items() if holds(key, note)}
-    if policy.quorum != "none" and not _witnessed(policy, policy.quorum, signed):
+    if not is_witnessed(policy, policy.quorum, signed):
         raise NotProved(f"The quorum of witnesses is missing: {', '.join(sorted(signed)) or 'none'} cosigned.")
     return checkpoint
 
 
-def _witnessed(policy: Policy, name: str, signed: set[str]) -> bool:
+def is_witnessed(policy: Policy, name: str, signed: Collection[str]) -> bool:
+    """Whether a witness, a group or `none` is satisfied if these witnesses have signed."""
+    if name == "none":
+        return True
     if name in policy.witnesses:
         return name in signed
     needed, members = policy.groups[name]
-    return sum(_witnessed(policy, each, signed) for each in members) >= needed
+    return sum(is_witnessed(policy, each, signed) for each in members) >= needed
 
 
 # C2SP .tlog-proof
@@ -427,3 +490,532 @@ def check_proof(policy: Policy, proof: Proof, leaf: bytes) -> Checkpoint:
     checkpoint = check_policy(policy, proof.note)
     check_inclusion(proof.leaf_index, checkpoint.size, leaf_hash(leaf), proof.hashes, checkpoint.root)
     return checkpoint
+
+
+# C2SP tlog-witness: a checkpoint with the proof that it continues an older one
+
+
+class Submission(NamedTuple):
+    """A checkpoint with the proof that it continues an older one, of which only the size is named."""
+
+    old_size: int
+    hashes: tuple[bytes, ...]
+    note: str
+
+    def __str__(self) -> str:
+        return "\n".join([f"old {self.old_size}", *(encoded(each) for each in self.hashes), "", self.note])
+
+
+def read_submission(text: str) -> Submission:
+    """Raises NotProved."""
+    head, _, note = text.partition("\n\n")
+    first, *lines = head.split("\n")
+    if not first.startswith("old ") or not _DECIMAL.fullmatch(first[4:]):
+        raise NotProved("The first line says `old` and the size of the checkpoint before.")
+    if len(lines) > PROOF_LINES_MAX:
+        raise NotProved(f"A consistency proof has at most {PROOF_LINES_MAX} hashes.")
+    return Submission(int(first[4:]), tuple(decoded(each, "A hash") for each in lines), note)
+
+
+# Leaves, and the chains of courses
+
+
+def entry_leaf(position: int, course: str, seq: int, digest: str) -> bytes:
+    return _canonical({"course": course, "hash": digest, "kind": "entry", "position": position, "seq": seq})
+
+
+def record_leaf(position: int, record: str, digest: str) -> bytes:
+    return _canonical({"hash": digest, "kind": "record", "position": position, "record": record})
+
+
+def _canonical(leaf: dict[str, Any]) -> bytes:
+    """The RFC 8785 form of an object of whole numbers and texts. What is no text is in no leaf."""
+    return json.dumps(leaf, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+
+
+def json_object(raw: bytes | str, what: str) -> dict[str, Any]:
+    """Raises NotProved."""
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise NotProved(f"{what} is not in JSON.") from None
+    if not isinstance(found, dict):
+        raise NotProved(f"{what} is no object of JSON.")
+    return found
+
+
+class Chains:
+    """The chains of an organisation's courses, whose entries are added one by one, those of each course in their order."""
+
+    def __init__(self, organisation: str) -> None:
+        self.organisation = organisation
+        self.heads: dict[str, tuple[int, str]] = {}
+        self.entries = self.without_text = 0
+
+    def add(self, row: dict[str, Any]) -> str:
+        """Checks an entry and its text, and returns its hash. Raises NotProved."""
+        course, seq = row.get("course"), row.get("seq")
+        what = f"Entry {seq} of course {course}"
+        raw = _text(row, "canonical", what)
+        digest, written = hashlib.sha256(raw).hexdigest(), json_object(raw, what)
+        last, before = self.heads.get(str(course), (0, "0" * 64))
+        if (written.get("organisation"), written.get("course"), written.get("seq")) != (self.organisation, course, seq):
+            raise NotProved(f"{what}: its bytes are those of another organisation, course or entry.")
+        if seq != last + 1:
+            raise NotProved(f"{what}: it does not follow entry {last} of its course.")
+        if written.get("prev_hash") != before:
+            raise NotProved(f"{what}: it does not name the hash of the entry before.")
+        self.heads[str(course)] = (last + 1, digest)
+        self.entries += 1
+        self.without_text += self._erased(row, written, what)
+        return digest
+
+    def summary(self) -> str:
+        return f"Entries: {self.entries} (without text: {self.without_text}). Courses: {len(self.heads)}."
+
+    def _erased(self, row: dict[str, Any], written: dict[str, Any], what: str) -> bool:
+        if row.get("salt") is None and row.get("sealed") is None:
+            return True
+        salt, sealed = _text(row, "salt", what), _text(row, "sealed", what)
+        try:
+            digest = hashlib.sha256(bytes.fromhex(salt.decode()) + sealed).hexdigest()
+        except ValueError:
+            digest = ""
+        if digest != written.get("data_digest"):
+            raise NotProved(f"{what}: its text is not the one that was recorded.")
+        return False
+
+
+def _text(row: dict[str, Any], name: str, what: str) -> bytes:
+    """The bytes of a text of a row. Raises NotProved."""
+    found = row.get(name)
+    if not isinstance(found, str):
+        raise NotProved(f"{what}: {name} is missing.")
+    try:
+        return found.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        raise NotProved(f"{what}: {name} is no text.") from None
+
+
+def record_hash(row: dict[str, Any], organisation: str) -> str:
+    """The hash of a record of the audit log. Raises NotProved."""
+    what = f"Record {row.get('record')}"
+    raw = _text(row, "canonical", what)
+    written = json_object(raw, what)
+    if (written.get("organisation"), written.get("id")) != (organisation, row.get("record")):
+        raise NotProved(f"{what}: its bytes are those of another organisation or record.")
+    return hashlib.sha256(raw).hexdigest()
+
+
+# Bundles
+
+BUNDLE_FORMAT = "ipt-bundle@v1"
+MANIFEST, CHECKPOINT, POLICY, LEAVES = "manifest.json", "checkpoint", "policy", "leaves.ndjson"
+LEAF_HASHES, ENTRIES, RECORDS = "leaf-hashes", "entries.ndjson", "records.ndjson"
+PROOFS = "proofs/"
+LINE_MAX, FILE_MAX, CHUNK = 1 << 24, 1 << 26, 1 << 16  # bytes of a line, of a file that is read whole, and of what is read at once
+_NO_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
+
+
+class Discrepancy(NamedTuple):
+    """What does not hold. `position` is the first one of the log where it does not; if nobody can say, `between` may bound it."""
+
+    text: str
+    position: int | None = None
+    between: tuple[int, int] | None = None
+
+
+class Examined(NamedTuple):
+    """What was found in a file. `doubts` are for a person to judge. `shown` says that the checkpoint continues the one that was kept."""
+
+    checkpoint: Checkpoint
+    note: SignedNote | None
+    says: list[str]
+    faults: list[Discrepancy]
+    doubts: list[str]
+    shown: bool
+
+
+class BundleFiles:
+    """The files of a bundle, as its manifest lists them. Raises NotProved, here and later, if they are not."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self.names = [each.filename for each in archive.infolist() if not each.is_dir()]
+        if len(set(self.names)) < len(self.names):
+            raise NotProved("A name is in the ZIP twice.")
+        self.manifest = json_object(self.read(MANIFEST), "The manifest")
+        digests = self.manifest.get("files")
+        if self.manifest.get("format") != BUNDLE_FORMAT or not isinstance(digests, dict):
+            raise NotProved(f"The manifest is not that of an {BUNDLE_FORMAT}.")
+        if {*digests, MANIFEST} != set(self.names):
+            raise NotProved("The ZIP has not the files that its manifest names.")
+        for name, digest in digests.items():
+            if self._digest(name) != digest:
+                raise NotProved(f"{name} is not the file that the manifest names.")
+
+    def read(self, name: str) -> bytes:
+        if name not in self.names:
+            raise NotProved(f"{name} is missing.")
+        with self._archive.open(name) as file:
+            found = file.read(FILE_MAX + 1)
+        if len(found) > FILE_MAX:
+            raise NotProved(f"{name} has more than {FILE_MAX} bytes.")
+        return found
+
+    def text(self, name: str) -> str:
+        return _decoded_text(self.read(name), name)
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        if name not in self.names:
+            raise NotProved(f"{name} is missing.")
+        with self._archive.open(name) as file:
+            while line := file.readline(LINE_MAX + 1):
+                if not line.endswith(b"\n"):
+                    raise NotProved(f"A line of {name} has no end, or more than {LINE_MAX} bytes.")
+                yield line[:-1]
+
+    def rows(self, name: str) -> Iterator[dict[str, Any]]:
+        for line in self.lines(name):
+            yield json_object(line, f"A line of {name}")
+
+    def hashes(self, name: str) -> Iterator[bytes]:
+        with self._archive.open(name) as file:
+            while found := file.read(32):
+                yield found
+
+    def _digest(self, name: str) -> str:
+        digest = hashlib.sha256()
+        with self._archive.open(name) as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+
+def _decoded_text(raw: bytes, name: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise NotProved(f"{name} is not in UTF-8.") from None
+
+
+def examine_bundle(path: Path, policy: Policy | None, kept: Checkpoint | None) -> Examined:
+    """Verifies a bundle. Without a policy, with the one that it brings itself. Raises NotProved."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _examined(BundleFiles(archive), policy, kept)
+    except _NO_ZIP:
+        raise NotProved("It is no whole ZIP.") from None
+
+
+def _examined(bundle: BundleFiles, policy: Policy | None, kept: Checkpoint | None) -> Examined:
+    doubts, faults = [], []
+    if policy is None:
+        policy = read_policy(bundle.text(POLICY))
+        keys = ", ".join(key.vkey() for key in policy.logs if key.kind == ED25519)
+        doubts.append(f"The keys are those that the bundle names itself. Compare them with what you got in another way: {keys}")
+    note = read_note(bundle.text(CHECKPOINT))
+    checkpoint = read_checkpoint(note.text)
+    organisation, named = bundle.manifest.get("organisation"), (bundle.manifest.get("origin"), bundle.manifest.get("size"))
+    if not isinstance(organisation, str) or named != (checkpoint.origin, checkpoint.size):
+        raise NotProved("The manifest is not about the checkpoint of the bundle.")
+    try:
+        check_policy(policy, note)
+    except NotProved as error:
+        faults.append(Discrepancy(str(error)))
+    says = [_signed_by(policy, note)] if not faults else []
+    if bundle.manifest.get("kind") == "log":
+        walk = LogWalk(bundle, organisation, checkpoint, kept)
+        return Examined(checkpoint, note, [walk.summary(), *says], [*faults, *walk.faults], doubts, shown=not walk.faults)
+    if bundle.manifest.get("kind") != "client":
+        raise NotProved("The manifest says neither log nor client.")
+    says = [*_check_client(bundle, organisation, note, checkpoint), *says]
+    shown, more = _continued(checkpoint, kept)
+    return Examined(checkpoint, note, says, faults, [*doubts, *more], shown)
+
+
+class LogWalk:
+    """Goes through the leaves of a bundle, with its entries and records beside them, and finds the first that is not as it was recorded."""
+
+    def __init__(self, bundle: BundleFiles, organisation: str, checkpoint: Checkpoint, kept: Checkpoint | None) -> None:
+        self.faults: list[Discrepancy] = []
+        self.records = 0
+        self.chains = Chains(organisation)
+        self._tree = GrowingTree()
+        self._entries, self._records = bundle.rows(ENTRIES), bundle.rows(RECORDS)
+        self._differs: int | None = None  # the first position where the leaves are not those of the tiles
+        of_tiles = GrowingTree()
+        hashes = bundle.hashes(LEAF_HASHES)
+        roots: dict[int, bytes] = {0: EMPTY_ROOT}
+        for line in bundle.lines(LEAVES):
+            self._leaf(line)
+            in_tile = next(hashes, b"")
+            of_tiles.add(in_tile)
+            if self._differs is None and in_tile != leaf_hash(line):
+                self._differs = self._tree.size - 1
+            if kept is not None and self._tree.size == kept.size:
+                roots[kept.size] = self._tree.root()
+        if not self.faults:
+            self._rest()
+        self._check_root(checkpoint, of_tiles.root())
+        self._check_kept(checkpoint, kept, roots)
+
+    def summary(self) -> str:
+        return f"{self.chains.summary()} Records: {self.records}."
+
+    def _leaf(self, line: bytes) -> None:
+        position = self._tree.size
+        self._tree.add(leaf_hash(line))
+        if self.faults:
+            return
+        try:
+            self._check_leaf(line, position)
+        except NotProved as error:
+            self.faults.append(Discrepancy(str(error), position))
+
+    def _check_leaf(self, line: bytes, position: int) -> None:
+        leaf = json_object(line, "The leaf")
+        if leaf.get("kind") == "entry":
+            what = f"Entry {leaf.get('seq')} of course {leaf.get('course')}"
+            row = next(self._entries, {})
+            if (row.get("course"), row.get("seq")) != (leaf.get("course"), leaf.get("seq")):
+                raise NotProved(f"{what} is missing, or not in its place.")
+            written = entry_leaf(position, str(row["course"]), row["seq"], self.chains.add(row))
+        else:
+            what = f"Record {leaf.get('record')}"
+            row = next(self._records, {})
+            if row.get("record") != leaf.get("record"):
+                raise NotProved(f"{what} is missing, or not in its place.")
+            written = record_leaf(position, str(leaf.get("record")), record_hash(row, self.chains.organisation))
+            self.records += 1
+        if written != line:
+            raise NotProved(f"{what} is not what the log has at this position.")
+
+    def _rest(self) -> None:
+        """What is there and in no leaf was put in without the log."""
+        if row := next(self._entries, None):
+            self.faults.append(Discrepancy(f"Entry {row.get('seq')} of course {row.get('course')} is in no position of the log."))
+        if row := next(self._records, None):
+            self.faults.append(Discrepancy(f"Record {row.get('record')} is in no position of the log."))
+
+    def _check_root(self, checkpoint: Checkpoint, of_tiles: bytes) -> None:
+        size = self._tree.size
+        if size != checkpoint.size:
+            text = f"There are {size} leaves, and the checkpoint has {checkpoint.size}."
+            self.faults.append(Discrepancy(text, min(size, checkpoint.size)))
+        elif self._tree.root() != checkpoint.root:
+            position = self._differs if of_tiles == checkpoint.root else None
+            self.faults.append(Discrepancy("The leaves are not those of the checkpoint.", position, (0, size - 1)))
+
+    def _check_kept(self, checkpoint: Checkpoint, kept: Checkpoint | None, roots: dict[int, bytes]) -> None:
+        if kept is None:
+            return
+        if kept.origin != checkpoint.origin:
+            self.faults.append(Discrepancy(f"The checkpoint that was kept is that of another log: {kept.origin}."))
+        elif kept.size > checkpoint.size:
+            text = f"The log ends before the checkpoint that was kept, which had {kept.size} leaves."
+            self.faults.append(Discrepancy(text, checkpoint.size))
+        elif kept.size not in roots or roots[kept.size] != kept.root:
+            text = f"The first {kept.size} leaves are not those of the checkpoint that was kept."
+            self.faults.append(Discrepancy(text, None, (0, kept.size - 1)))
+        else:  # up to there all is as it was
+            self.faults = [
+                each._replace(between=(kept.size, each.between[1])) if each.between and each.between[1] >= kept.size else each
+                for each in self.faults
+            ]
+
+
+def _check_client(bundle: BundleFiles, organisation: str, note: SignedNote, checkpoint: Checkpoint) -> list[str]:
+    """Checks what a client's bundle holds, and says what it was. Raises NotProved."""
+    chains, records = Chains(organisation), 0
+    for row in bundle.rows(ENTRIES):
+        chains.add(row)
+    proofs = {f"{PROOFS}{course}-{seq}.tlog-proof": (course, seq, digest) for course, (seq, digest) in chains.heads.items()}
+    for name in bundle.names:
+        if name.startswith(PROOFS) and name not in proofs:
+            raise NotProved(f"{name} proves an entry that is not the last one of a course here.")
+    for name, (course, seq, digest) in proofs.items():
+        proof = read_proof(bundle.text(name))
+        if proof.note.text != note.text:
+            raise NotProved(f"{name} is about another checkpoint than that of the bundle.")
+        leaf = leaf_hash(entry_leaf(proof.leaf_index, course, seq, digest))
+        check_inclusion(proof.leaf_index, checkpoint.size, leaf, proof.hashes, checkpoint.root)
+    for row in bundle.rows(RECORDS) if RECORDS in bundle.names else ():
+        position, proof_hashes, what = row.get("position"), row.get("proof"), f"Record {row.get('record')}"
+        if not isinstance(position, int) or not isinstance(proof_hashes, list):
+            raise NotProved(f"{what} has no position or no proof.")
+        hashes = [decoded(str(each), f"The proof of {what}") for each in proof_hashes]
+        leaf = leaf_hash(record_leaf(position, str(row.get("record")), record_hash(row, organisation)))
+        check_inclusion(position, checkpoint.size, leaf, hashes, checkpoint.root)
+        records += 1
+    return [f"{chains.summary()} Records: {records}."]
+
+
+# Single files
+
+
+def examine_proof(text: str, policy: Policy, kept: Checkpoint | None, content: bytes | None) -> Examined:
+    """Verifies a `.tlog-proof` that carries its leaf. `content` are the canonical bytes that it must be about. Raises NotProved."""
+    proof = read_proof(text)
+    leaf = json_object(proof.leaf, "The leaf that the proof carries")
+    checkpoint = check_proof(policy, proof, proof.leaf)
+    if content is not None and leaf.get("hash") != hashlib.sha256(content).hexdigest():
+        raise NotProved("The proof is about other bytes.")
+    shown, doubts = _continued(checkpoint, kept)
+    says = [f"It is in the log: {proof.leaf.decode(errors='replace')}", _signed_by(policy, proof.note)]
+    return Examined(checkpoint, proof.note, says, [], doubts, shown)
+
+
+def examine_checkpoint(text: str, policy: Policy, kept: Checkpoint | None) -> Examined:
+    """Verifies a checkpoint, alone or with the proof that it continues the one that was kept. Raises NotProved."""
+    submission = read_submission(text) if text.startswith("old ") else None
+    note = read_note(submission.note) if submission else read_kept(text)
+    checkpoint = check_policy(policy, note)
+    if submission is None or kept is None or submission.old_size != kept.size:
+        shown, doubts = _continued(checkpoint, kept)
+        return Examined(checkpoint, note, [_signed_by(policy, note)], [], doubts, shown)
+    if kept.origin != checkpoint.origin:
+        raise NotProved(f"The checkpoint that was kept is that of another log: {kept.origin}.")
+    if kept.size:
+        check_consistency(kept.size, checkpoint.size, submission.hashes, kept.root, checkpoint.root)
+    return Examined(checkpoint, note, [_signed_by(policy, note)], [], [], shown=True)
+
+
+def _continued(checkpoint: Checkpoint, kept: Checkpoint | None) -> tuple[bool, list[str]]:
+    """Whether a checkpoint is seen to continue the one that was kept, without any proof; else, what a person must judge. Raises NotProved."""
+    if kept is None or kept == checkpoint or (kept.origin == checkpoint.origin and not kept.size):
+        return True, []
+    if kept.origin == checkpoint.origin and kept.size == checkpoint.size:
+        raise NotProved("The checkpoint that was kept has the same size and another root: the log was rewritten.")
+    return False, [f"Nothing here shows that it continues the checkpoint that was kept, of {kept.size} leaves of {kept.origin}."]
+
+
+def _signed_by(policy: Policy, note: SignedNote) -> str:
+    names = [name for name, key in policy.witnesses.items() if holds(key, note)]
+    origin, size = note.text.split("\n")[:2]
+    return f"Checkpoint of {origin}, {size} leaves, signed by the log, cosigned by {', '.join(names) or 'nobody'}."
+
+
+# The command line
+
+HOLDS, FAULTY, CALLED_WRONGLY, DOUBTFUL = range(4)
+WIDTH = 2000  # of a line that is shown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        policy = read_policy(_file_text(options.policy)) if options.policy else None
+        kept = read_checkpoint(read_kept(_file_text(options.kept)).text) if options.kept and options.kept.exists() else None
+        content = options.of.read_bytes() if options.of else None
+        for path in options.files:
+            path.open("rb").close()
+    except (NotProved, OSError) as error:
+        sys.stderr.write(f"ipt_verify.py: {_shown(str(error))}\n")
+        return CALLED_WRONGLY
+    faults: list[Discrepancy] = []
+    doubts, newest = 0, None
+    for path in options.files:
+        found = _examine(path, policy, kept, content)
+        faults += found.faults
+        doubts += len(found.doubts)
+        _report(path.name, found)
+        if found.note and found.shown and not found.faults and (kept is None or found.checkpoint.size >= kept.size):
+            kept, newest = found.checkpoint, found.note
+    _say_what_was_not_checked(policy)
+    if faults:
+        _say(_first_bad(faults))
+        return FAULTY
+    if options.kept and newest:
+        _keep(options.kept, str(newest))
+    _say("All holds, but for what a person must judge." if doubts else "All holds.")
+    return DOUBTFUL if doubts else HOLDS
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="ipt_verify.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="a bundle (ZIP), a .tlog-proof that carries its leaf, or a checkpoint, also with the proof that it continues an older one",
+    )
+    parser.add_argument("--policy", type=Path, help="whose signatures you trust, as C2SP tlog-policy; without it, a bundle's own")
+    parser.add_argument(
+        "--kept", type=Path, help="the last checkpoint that you kept; the file is made, or replaced by a newer one, if all holds"
+    )
+    parser.add_argument("--of", type=Path, help="the canonical bytes that a .tlog-proof must be about")
+    options = parser.parse_args(arguments)
+    if options.kept and not options.policy:
+        parser.error("--kept needs --policy: a checkpoint is kept only if its signature is one that you trust.")
+    return options
+
+
+def _examine(path: Path, policy: Policy | None, kept: Checkpoint | None, content: bytes | None) -> Examined:
+    try:
+        return examine_bundle(path, policy, kept) if zipfile.is_zipfile(path) else _examine_text(path, policy, kept, content)
+    except (NotProved, RecursionError) as error:
+        return Examined(Checkpoint("", 0, EMPTY_ROOT), None, [], [Discrepancy(str(error))], [], shown=False)
+
+
+def _examine_text(path: Path, policy: Policy | None, kept: Checkpoint | None, content: bytes | None) -> Examined:
+    """Raises NotProved."""
+    if policy is None:
+        raise NotProved("It brings no policy. Give one with --policy.")
+    with path.open("rb") as file:
+        text = _decoded_text(file.read(FILE_MAX), "It")
+    if text.startswith("c2sp.org/tlog-proof"):
+        return examine_proof(text, policy, kept, content)
+    return examine_checkpoint(text, policy, kept)
+
+
+def _report(name: str, found: Examined) -> None:
+    lines = [*found.says, *(f"FAULT {each.text}" for each in found.faults), *(f"JUDGE {each}" for each in found.doubts)]
+    for line in lines:
+        _say(f"{name}: {line}")
+
+
+def _say_what_was_not_checked(policy: Policy | None) -> None:
+    kinds = {key.kind for key in (*policy.logs, *policy.witnesses.values())} if policy else set()
+    if ML_DSA_44 in kinds and not importlib.util.find_spec("mldsa"):
+        _say("Signatures of the kind ML-DSA-44 were not checked: the package `mldsa` is not installed.")
+
+
+def _first_bad(faults: list[Discrepancy]) -> str:
+    known = [each.position for each in faults if each.position is not None]
+    bounds = [each.between for each in faults if each.position is None and each.between]
+    if known:
+        return f"First bad position: {min(known)}."
+    if bounds:
+        return f"First bad position: between {max(low for low, _ in bounds)} and {min(high for _, high in bounds)}."
+    return "First bad position: none of those that can be seen here."
+
+
+def _file_text(path: Path) -> str:
+    return _decoded_text(path.read_bytes(), str(path))
+
+
+def _keep(path: Path, note: str) -> None:
+    """Replaces the file at once, so that there is always a whole one."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(note)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(_shown(text) + "\n")
+
+
+def _shown(text: str) -> str:
+    """A text without what a terminal might act on or cannot show."""
+    encoding = sys.stdout.encoding or "ascii"
+    plain = "".join(each if each.isprintable() else "?" for each in text[:WIDTH])
+    return plain.encode(encoding, "replace").decode(encoding)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

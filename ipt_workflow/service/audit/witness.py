@@ -9,20 +9,6 @@ from ipt_workflow.journal.proof.ipt_verify import EMPTY_ROOT, Checkpoint, Key, N
 from ipt_workflow.service.audit import log_keys
 from ipt_workflow.service.audit.log_keys import CheckpointSigner
 
-HASHES_MAX = 63
-OLD = "old "
-
-
-class Submission(msgspec.Struct, frozen=True):
-    """A checkpoint with the proof that it continues an older one."""
-
-    old_size: int
-    hashes: tuple[bytes, ...]
-    note: str
-
-    def __str__(self) -> str:
-        return "\n".join([f"{OLD}{self.old_size}", *(ipt_verify.encoded(each) for each in self.hashes), "", self.note])
-
 
 class WitnessAnswer(msgspec.Struct, frozen=True):
     """The status and body of the answer. `seen` is the checkpoint to keep, before the answer is sent; None if nothing changes."""
@@ -32,24 +18,12 @@ class WitnessAnswer(msgspec.Struct, frozen=True):
     seen: Checkpoint | None = None
 
 
-def read_submission(text: str) -> Submission:
-    """Raises NotProved."""
-    head, _, note = text.partition("\n\n")
-    first, *lines = head.split("\n")
-    size = first.removeprefix(OLD)
-    if not first.startswith(OLD) or not size.isascii() or not size.isdigit() or (size[0] == "0" and size != "0"):
-        raise NotProved("The first line says `old` and the size of the checkpoint before.")
-    if len(lines) > HASHES_MAX:
-        raise NotProved(f"A consistency proof has at most {HASHES_MAX} hashes.")
-    return Submission(int(size), tuple(ipt_verify.decoded(each, "A hash") for each in lines), note)
-
-
 def answer(
     submitted: str, logs: Mapping[str, Sequence[Key]], seen: Mapping[str, Checkpoint], own: Sequence[CheckpointSigner], time: int
 ) -> WitnessAnswer:
     """Answers `add-checkpoint`. `logs` are the keys of the known logs by origin, and `seen` the last checkpoint cosigned of each."""
     try:
-        submission = read_submission(submitted)
+        submission = ipt_verify.read_submission(submitted)
         note = ipt_verify.read_note(submission.note)
         checkpoint = ipt_verify.read_checkpoint(note.text)
     except NotProved as error:

@@ -227,7 +227,7 @@ class GroupSessions:
             id=decision.notice or "",
             source_id=groups.SOURCE,
             key=hashlib.sha256(f"{decision.held.id}\n{decision.course}".encode()).hexdigest(),
-            body_hash=hashlib.sha256(body).hexdigest(),
+            body_hash="",  # nobody sends it again
             type=groups.HELD_RECORD_TYPE,
             received_at=self.clinic.clock.now(),
             body=body,

@@ -25,7 +25,8 @@ from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import CourseChange, LoggedEvent, Unit
 
 JOURNAL = (tables.entry, tables.entry_data, tables.outbox)
-RECORDS = (tables.notice, tables.audit_event, tables.audit_subject, tables.outbox)
+EVENTS = (tables.audit_event, tables.audit_subject, tables.log_outbox, tables.outbox)  # in the order of `rows.of_events`
+RECORDS = (tables.notice, *EVENTS)
 EVERY_TIME = ("version", "head", "last_recorded_at", "snapshot")  # the columns of a course that every unit changes; none is indexed
 
 
@@ -256,8 +257,5 @@ def _insert_from(table: sa.Table, source: str) -> str:
 @cache
 def _events_sql() -> str:
     parameters = _Parameters()
-    events, subjects, outbox = (
-        _insert_from(table, parameters.rows(columns("postgresql", table)))
-        for table in (tables.audit_event, tables.audit_subject, tables.outbox)
-    )
-    return f"WITH logged AS ({events}), touched AS ({subjects}) {outbox}"
+    *before, last = (_insert_from(table, parameters.rows(columns("postgresql", table))) for table in EVENTS)
+    return f"WITH {', '.join(f'rows_{n} AS ({each})' for n, each in enumerate(before))} {last}"

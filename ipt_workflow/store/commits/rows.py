@@ -7,7 +7,8 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.course import Course
-from ipt_workflow.journal import Entry
+from ipt_workflow.journal import Entry, entry_hash
+from ipt_workflow.journal.audit import record_bytes
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.schema.tables import ATTENTION
 from ipt_workflow.store.units import CourseChange, KeptAnswer, LoggedEvent, Unit
@@ -110,15 +111,17 @@ def outbox(entry: Entry) -> Row:
 
 def of_events(events: Sequence[LoggedEvent]) -> dict[sa.Table, list[Row]]:
     """The rows of events, by table."""
+    records = [audit_event(event) for event in events]
     return {
-        tables.audit_event: [audit_event(event) for event in events],
+        tables.audit_event: records,
         tables.audit_subject: [row for event in events for row in subjects(event)],
+        tables.log_outbox: [log_outbox(each) for each in records],
         tables.outbox: [row for event in events for row in outbox_of_event(event)],
     }
 
 
 def audit_event(event: LoggedEvent) -> Row:
-    return {
+    row = {
         "organisation": event.organisation,
         "id": event.id,
         "kind": event.kind,
@@ -132,6 +135,20 @@ def audit_event(event: LoggedEvent) -> Row:
         "basis": event.basis,
         "purpose": event.purpose,
         "command": event.command,
+    }
+    hashed = record_bytes(row, event.courses, event.details)
+    return {**row, "canonical": hashed, "hash": entry_hash(hashed)}
+
+
+def log_outbox(record: Row) -> Row:
+    """What gives a record of the audit log its position in the log."""
+    return {
+        "organisation": record["organisation"],
+        "id": record["id"],
+        "course_id": None,
+        "seq": None,
+        "hash": record["hash"],
+        "created_at": record["recorded_at"],
     }
 
 

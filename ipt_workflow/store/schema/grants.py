@@ -14,6 +14,7 @@ EMPTIED = {
     "delivery",
     "draft",
     "idempotency",
+    "log_outbox",
     "one_time",
     "outbox",
     "passkey",
@@ -26,16 +27,24 @@ EMPTIED = {
     "system_assertion",
     "token",
 }  # whose old rows the service removes
+REAPED = (*guards.REAPABLE,)  # whose rows it removes if a guard lets it
 # Of a relay in a process of its own. It has no use for who the clients are, nor for what is sealed.
 RELAYED: Mapping[str, tuple[str, ...]] = {
     "attention_told": ("SELECT", "INSERT", "UPDATE"),
     "audit_event": ("SELECT", "INSERT"),
     "audit_subject": ("SELECT", "INSERT"),
+    "client_mark": ("SELECT",),
     "course": ("SELECT",),
     "delivery": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "entry": ("SELECT",),
     "event": ("SELECT", "INSERT", "UPDATE"),
     "idempotency": ("SELECT", "DELETE"),
+    "log_checkpoint": ("SELECT", "INSERT", "UPDATE"),
+    "log_head": ("SELECT", "INSERT", "UPDATE"),
+    "log_leaf": ("SELECT", "INSERT"),
+    "log_origin": ("SELECT", "INSERT"),
+    "log_outbox": ("SELECT", "INSERT", "DELETE"),
+    "log_tile": ("SELECT", "INSERT", "UPDATE"),
     "organisation": ("SELECT",),
     "outbox": ("SELECT", "INSERT", "DELETE"),
     "protocol": ("SELECT", "INSERT"),
@@ -72,5 +81,5 @@ def _granted(role: str, verbs: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
 
 def _verbs(table: str) -> tuple[str, ...]:
     if table in NEVER_CHANGED:
-        return ("SELECT", "INSERT")
+        return ("SELECT", "INSERT", *(("DELETE",) if table in REAPED else ()))
     return ("SELECT", "INSERT", "UPDATE", *(("DELETE",) if table in EMPTIED else ()))

@@ -5,6 +5,7 @@ Alembic's batch mode drops triggers silently. So migrations create them again, a
 
 from collections.abc import Iterator
 
+from ipt_workflow.access.retention import REAPED
 from ipt_workflow.store.schema import tables
 
 APPEND_ONLY = (
@@ -19,9 +20,26 @@ APPEND_ONLY = (
     "emergency_end",
     "emergency_review",
     "unmasking",
+    "log_leaf",
+    "log_origin",
+    "erasure",
+    "disclosure",
+    "retention_decision",
+    "audit_reaping",
 )
-ENDING = ("verification", "audit_export")  # a row changes until it has ended
+ENDING = ("verification", "audit_export", "client_mark", "retention_policy")  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
+# A row only grows: the condition, for each database, under which an update is refused.
+GROWING = {
+    "log_tile": {
+        "sqlite": "substr(NEW.hashes, 1, length(OLD.hashes)) IS NOT OLD.hashes",
+        "postgresql": "substring(NEW.hashes FROM 1 FOR length(OLD.hashes)) IS DISTINCT FROM OLD.hashes",
+    },
+    "log_head": dict.fromkeys(("sqlite", "postgresql"), "NEW.size < OLD.size"),
+    "log_checkpoint": dict.fromkeys(
+        ("sqlite", "postgresql"), "NEW.origin <> OLD.origin OR NEW.root <> OLD.root OR NEW.note <> OLD.note"
+    ),
+}
 KEYS = {
     "entry": ("organisation", "course_id", "seq"),
     "audit_event": ("organisation", "id"),
@@ -35,15 +53,33 @@ KEYS = {
     "emergency_end": ("organisation", "access_id"),
     "emergency_review": ("organisation", "access_id"),
     "unmasking": ("organisation", "id"),
+    "erasure": ("organisation", "id"),
+    "disclosure": ("organisation", "id"),
     "access_text": ("organisation", "id", "kind"),
     "verification": ("organisation", "id"),
     "audit_export": ("organisation", "id"),
+    "log_leaf": ("organisation", "position"),
+    "log_origin": ("organisation", "nth"),
+    "log_tile": ("organisation", "level", "number"),
+    "log_head": ("organisation",),
+    "log_checkpoint": ("organisation", "size"),
+    "client_mark": ("organisation", "id"),
+    "retention_policy": ("organisation", "id"),
+    "retention_decision": ("organisation", "id"),
+    "audit_reaping": ("organisation", "kind", "month"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),
     "group_member": ("organisation", "group_id", "seq"),
     "group_session": ("organisation", "group_id", "seq"),
 }
+_OF_KINDS = " OR ".join(f"(r.kind = '{kind}' AND e.kind IN ({', '.join(map(repr, records))}))" for kind, records in REAPED.items())
+_REAPED = (
+    "SELECT 1 FROM audit_reaping r JOIN audit_event e ON e.organisation = r.organisation AND e.recorded_at >= r.starts_at"
+    f" AND e.recorded_at < r.ends_at AND ({_OF_KINDS}) WHERE e.organisation = OLD.organisation AND e.id = OLD."
+)
+# Append-only tables whose rows may be deleted if a row of `audit_reaping` is about them, each with the question whether one is.
+REAPABLE = {"audit_event": f"{_REAPED}id", "audit_subject": f"{_REAPED}event_id"}
 
 
 def sqlite() -> Iterator[tuple[str, str]]:
@@ -55,8 +91,11 @@ def sqlite() -> Iterator[tuple[str, str]]:
         yield _sqlite(table, "UPDATE", "1", f"{table} is append-only")
     for table in ENDING:
         yield _sqlite(table, "UPDATE", f"OLD.ended_at IS NOT NULL OR {_moves(table, 'IS NOT', 'rowid')}", f"{table} has ended")
-    for table in (*APPEND_ONLY, *ERASABLE, *ENDING):
-        yield _sqlite(table, "DELETE", "1", f"{table} is append-only")
+    for table, shrinks in GROWING.items():
+        yield _sqlite(table, "UPDATE", f"{shrinks['sqlite']} OR {_moves(table, 'IS NOT', 'rowid')}", f"{table} only grows")
+    for table in (*APPEND_ONLY, *ERASABLE, *ENDING, *GROWING):
+        unless = f"NOT EXISTS ({REAPABLE[table]})" if table in REAPABLE else "1"
+        yield _sqlite(table, "DELETE", unless, f"{table} is append-only")
         yield _sqlite(table, "INSERT", " OR ".join(_present(table)), f"{table} has this row already")
     for table in ERASABLE:
         moves = _moves(table, "IS NOT", "rowid")
@@ -102,8 +141,24 @@ def postgresql() -> Iterator[tuple[str, str]]:
             f"$$ BEGIN IF OLD.ended_at IS NOT NULL OR {_moves(table, 'IS DISTINCT FROM')} THEN "
             f"RAISE EXCEPTION '{table} has ended' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
         )
-    for table in (*APPEND_ONLY, *ERASABLE, *ENDING):
-        verbs = "UPDATE OR DELETE" if table in APPEND_ONLY else "DELETE"
+    for table, shrinks in GROWING.items():
+        yield (
+            f"guard_{table}",
+            f"CREATE FUNCTION guard_{table}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF {shrinks['postgresql']} OR {_moves(table, 'IS DISTINCT FROM')} THEN "
+            f"RAISE EXCEPTION '{table} only grows' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
+        )
+    for table, reaped in REAPABLE.items():
+        yield (
+            f"guard_reaping_of_{table}",
+            f"CREATE FUNCTION guard_reaping_of_{table}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF NOT EXISTS ({reaped}) THEN "
+            f"RAISE EXCEPTION '{table} is append-only' USING ERRCODE = 'restrict_violation'; END IF; RETURN OLD; END $$",
+        )
+        name = f"guard_{table}_reaped"
+        yield name, f"CREATE TRIGGER {name} BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION guard_reaping_of_{table}()"
+    for table in (*APPEND_ONLY, *ERASABLE, *ENDING, *GROWING):
+        verbs = "UPDATE" if table in REAPABLE else "UPDATE OR DELETE" if table in APPEND_ONLY else "DELETE"
         name = f"guard_{table}_rows"
         yield name, f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH ROW EXECUTE FUNCTION guard_append_only()"
         name = f"guard_{table}_truncate"
@@ -111,8 +166,8 @@ def postgresql() -> Iterator[tuple[str, str]]:
     for table, function in ERASABLE.items():
         name = f"guard_{table}_erasure"
         yield name, f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"
-    for table in ENDING:
-        name = f"guard_{table}_ended"
+    for table, what in (*dict.fromkeys(ENDING, "ended").items(), *dict.fromkeys(GROWING, "grows").items()):
+        name = f"guard_{table}_{what}"
         yield name, f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION guard_{table}()"
 
 

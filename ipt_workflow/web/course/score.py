@@ -10,8 +10,7 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.service.drafts import DraftView
-from ipt_workflow.service.session_notes import Scale
-from ipt_workflow.service.views import CourseView
+from ipt_workflow.service.session_notes import Scale, ScoreBasis
 from ipt_workflow.web.course import sent, unwritten
 from ipt_workflow.web.course.frames import CommandFrame
 from ipt_workflow.web.course.scale_sheets import prefix, read_sheet, sheet, sheet_fields, shows_risk
@@ -32,11 +31,11 @@ NOT_OBTAINED = "not_obtained"
 @get("/courses/{course_id:str}/do/record_measure", include_in_schema=False)
 async def new_score(request: PageRequest, course_id: FromPath[str]) -> Response[bytes]:
     """The sheet of the scale that the course uses."""
-    view, scales = await services_of(request).session_notes.scales(principal_of(request), course_id)
-    pairs = {SCALE: [scales[0].instrument.id], **first_pairs(CommandFrame, {}, reader().zone)}
+    basis = await services_of(request).session_notes.scales(principal_of(request), course_id)
+    pairs = {SCALE: [basis.scales[0].instrument.id], **first_pairs(CommandFrame, {}, reader().zone)}
     draft = await services_of(request).drafts.find(principal_of(request), course_id, NAME)
     form = sent.kept(draft).shown() if draft else ShownForm(pairs=pairs, key=sent.new_key())
-    return await _shown(request, view, scales, form, draft)
+    return await _shown(request, basis, form, draft)
 
 
 @post(
@@ -48,19 +47,19 @@ async def new_score(request: PageRequest, course_id: FromPath[str]) -> Response[
 async def record_score(request: PageRequest, course_id: FromPath[str]) -> Response[Any]:
     """Records the score, shows another scale, or works out the total."""
     form = await sent_form(request)
-    view, scales = await services_of(request).session_notes.scales(principal_of(request), course_id)
+    basis = await services_of(request).session_notes.scales(principal_of(request), course_id)
     if form.one(sent.DISCARD):
         await services_of(request).drafts.drop(principal_of(request), course_id, NAME)
         return redirect(request, f"/courses/{course_id}/{NAME}")
     if form.one(DO) in {SHOW, SCORES}:
-        return await _shown(request, view, scales, form.shown())
-    scale = _chosen(scales, form.one(SHOWN))
+        return await _shown(request, basis, form.shown())
+    scale = _chosen(basis.scales, form.one(SHOWN))
     command, faults = _read(scale, form)
     if command is None:
-        return await _shown(request, view, scales, form.shown(faults=faults))
+        return await _shown(request, basis, form.shown(faults=faults))
     answer = await unwritten.write(request, course_id, form, [FormCommand(command, prefix(scale.instrument))])
     if answer is not None:
-        return await _shown(request, view, scales, answer)
+        return await _shown(request, basis, answer)
     await services_of(request).drafts.drop(principal_of(request), course_id, NAME)
     risk = shows_risk(scale.instrument, form.pairs)
     return redirect(request, f"/courses/{course_id}/do/review_risk" if risk else f"/courses/{course_id}")
@@ -85,11 +84,10 @@ def _read(scale: Scale, form: SentForm) -> tuple[Command | None, list[FieldFault
     return Command(TRIGGER, data, beside.occurred_at, beside.reason), []
 
 
-async def _shown(
-    request: PageRequest, view: CourseView, scales: tuple[Scale, ...], form: ShownForm, draft: DraftView | None = None
-) -> Response[bytes]:
+async def _shown(request: PageRequest, basis: ScoreBasis, form: ShownForm, draft: DraftView | None = None) -> Response[bytes]:
+    view = basis.course
     chosen = next(iter(form.pairs.get(SCALE, ())), "") if not (form.faults or form.refusals) else _sheet_of(form)
-    scale = _chosen(scales, chosen)
+    scale = _chosen(basis.scales, chosen)
     filled = sheet(scale, view.measures.get(scale.instrument.key), form.pairs, form.faults)
     frame = {
         each.name: each for each in describe(CommandFrame, FormContext(pairs=form.pairs, faults=form.faults, translate=gettext))
@@ -100,12 +98,13 @@ async def _shown(
         "course/score.html",
         form.status,
         course=view,
+        called=basis.label,
         draft=draft,
         label={"title": gettext(deed_label(TRIGGER).title), "button": gettext(deed_label(TRIGGER).button), "intro": ""},
         action=f"/courses/{view.id}/{NAME}",
         cancel=f"/courses/{view.id}",
         back=_("Back to the course"),
-        scales=[Choice(each.instrument.id, gettext(each.instrument.title)) for each in scales],
+        scales=[Choice(each.instrument.id, gettext(each.instrument.title)) for each in basis.scales],
         filled=filled,
         frame=frame,
         not_obtained=bool(form.pairs.get(NOT_OBTAINED)),

@@ -129,6 +129,7 @@ async def _shown(request: PageRequest, basis: SessionBasis, form: ShownForm, dra
         form.status,
         basis=basis,
         course=course,
+        called=basis.label,
         draft=draft,
         label={"title": _("Session note"), "button": _("Sign"), "intro": ""},
         action=f"/courses/{course.id}/{name}",

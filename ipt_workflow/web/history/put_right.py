@@ -302,6 +302,7 @@ def _shown(
         "history/put_right.html",
         status,
         course=course,
+        called=history.label,
         label={"title": gettext(deed_label("amend").title), "intro": "", "button": _("Show what would change")},
         line=step_line(history, form.found.step),
         closed=form.closed,

@@ -67,6 +67,7 @@ RECORDS = {
     "a FHIR history read": (record(action="fhir history EpisodeOfCare"), "PatientRead"),
     "a FHIR search that showed two": (record(action="fhir search Encounter", courses=(ONE, TWO)), "Query"),
     "a FHIR search that showed one": (record(action="fhir search Encounter"), "PatientQuery"),
+    "everything of a client read": (record(action="fhir everything Patient"), None),
     "an AuditEvent read": (record(action="fhir read AuditEvent"), "PatientQuery"),
     "a caseload of two": (record(action="caseload", courses=(ONE, TWO), basis="cover", purpose="TREAT"), "Query"),
     "a caseload of one": (record(action="caseload"), "PatientQuery"),

@@ -3,11 +3,13 @@
 import base64
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from ipt_workflow.journal.proof import ipt_verify as verify
 from ipt_workflow.journal.proof.ipt_verify import NotProved
@@ -67,3 +69,16 @@ def test_signatures_of_a_library_hold_and_altered_ones_do_not() -> None:
         assert not verify.ed25519_holds(public, message + b"x", signature)
         assert not verify.ed25519_holds(public, message, signature[:32] + again)
         assert not verify.ed25519_holds(bytes([1, *[0] * 31]), message, signature)  # of small order
+
+
+def test_post_quantum_signatures_of_a_library_hold_and_altered_ones_do_not() -> None:
+    key, message = MLDSA44PrivateKey.generate(), b"a checkpoint"
+    public, signature = key.public_key().public_bytes_raw(), key.sign(message)
+    assert verify.ml_dsa_holds(public, message, signature) is True
+    assert verify.ml_dsa_holds(public, message + b"x", signature) is False
+    assert verify.ml_dsa_holds(public, message, signature[:-1]) is False
+
+
+def test_without_a_library_nobody_says_whether_a_post_quantum_signature_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mldsa", None)
+    assert verify.ml_dsa_holds(b"", b"", b"") is None

@@ -3,9 +3,8 @@
 import pytest
 
 from ipt_workflow.journal.proof import ipt_verify, tree
-from ipt_workflow.journal.proof.ipt_verify import Checkpoint, Key, SignedNote, leaf_hash
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint, Key, SignedNote, Submission, leaf_hash
 from ipt_workflow.service.audit import log_keys, witness
-from ipt_workflow.service.audit.witness import Submission
 
 ORIGIN, NAME, NOW = "clinic.example/default", "partner.example/witness", 1_700_000_000
 LOG, OWN = log_keys.of_log(log_keys.new_file(), ORIGIN), log_keys.of_witness(log_keys.new_file(), NAME)

@@ -127,6 +127,7 @@ def test_refused_records_wait_and_the_others_are_written(clinic):
         assert await triggers(clinic, referred) == ["refer"]
         stored = await clinic.clinic.courses.get(referred)
         assert set(stored.asked) == {"notices"}
+        assert await clinic.clinic.database.read(lambda c: c.exec_driver_sql("SELECT body_hash FROM notice").scalar_one()) == ""
         attendance = (await clinic.view(group)).sessions[0].attendance[referred]
         assert (attendance.told, attendance.became, attendance.notice, attendance.seq) == ("5", "waiting", refused.notice, None)
         asking = await clinic.clinic.database.read(

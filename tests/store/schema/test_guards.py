@@ -7,8 +7,9 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from support import databases, emergencies, service_walk
+from support import databases, emergencies, marks, service_walk
 
+from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
@@ -19,8 +20,10 @@ from ipt_workflow.store.schema import guards, migrate, revision, tables
 RECORDED = (
     *("entry", "audit_event", "audit_subject"),
     *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
+    "log_leaf",
 )
-ENDED = ("verification", "audit_export")
+RUNS = ("verification", "audit_export")
+ENDED = (*RUNS, "client_mark")
 GUARDED = (*RECORDED, *ENDED, "entry_data", "access_text")
 
 
@@ -35,9 +38,11 @@ def filled(tmp_path_factory):
             await CourseReads(clinic).course(service_walk.THERAPIST, course)
         for _ in range(2):
             await emergencies.walk(clinic, course)
+            await marks.walk(clinic)
             await AuditLog(clinic).verify(service_walk.AUDITOR)
             async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):
                 pass
+        await fan_out.bring_up_to_date(clinic)
 
     return service_walk.database(tmp_path_factory.mktemp("guards"), fill)
 
@@ -166,7 +171,17 @@ def test_a_text_about_access_can_be_erased_and_changed_in_no_other_way(kept):
     assert kept.execute("SELECT DISTINCT salt, sealed FROM access_text").fetchall() == [(None, None)]
 
 
-@pytest.mark.parametrize("table", ENDED)
+def test_a_mark_in_force_can_be_ended_and_gets_no_other_key(kept):
+    row = dict(zip(columns("client_mark"), kept.execute("SELECT * FROM client_mark LIMIT 1").fetchone(), strict=True))
+    row |= {"id": "in force", "ended_at": None, "ended_by": None}
+    kept.execute(f"INSERT INTO client_mark VALUES ({', '.join('?' * len(row))})", list(row.values()))
+    for column in guards.KEYS["client_mark"]:
+        refused(kept, "client_mark", f"UPDATE client_mark SET {column} = 'another' WHERE id = 'in force'")
+    kept.execute("UPDATE client_mark SET ended_at = set_at WHERE id = 'in force'")
+    refused(kept, "client_mark", "UPDATE client_mark SET ended_at = NULL WHERE id = 'in force'")
+
+
+@pytest.mark.parametrize("table", RUNS)
 def test_what_still_runs_can_be_changed_and_gets_no_other_key(kept, table):
     row = dict(zip(columns(table), kept.execute(f"SELECT * FROM {table} LIMIT 1").fetchone(), strict=True))
     row |= {"id": "running", "ended_at": None, "outcome": None}

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
-from support import databases, emergencies, service_walk
+from support import databases, emergencies, marks, service_walk
 
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
@@ -15,7 +15,7 @@ APPEND_ONLY = (
     *("entry", "audit_event", "audit_subject"),
     *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
 )
-ENDED = ("verification", "audit_export")
+ENDED = ("verification", "audit_export", "client_mark")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def filled(tmp_path_factory, postgres):
         await service_walk.walk(clinic, course, "record_consent", "start")
         await CourseReads(clinic).course(service_walk.THERAPIST, course)
         await emergencies.walk(clinic, course)
+        await marks.walk(clinic)
         await AuditLog(clinic).verify(service_walk.AUDITOR)
         async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):
             pass
@@ -66,7 +67,7 @@ def test_nothing_that_was_recorded_can_be_deleted_or_truncated(kept, table):
 
 @pytest.mark.parametrize("table", ENDED)
 def test_what_has_ended_cannot_be_changed(kept, table):
-    refused(kept, table, f"UPDATE {table} SET seen_at = started_at")
+    refused(kept, table, f"UPDATE {table} SET ended_at = NULL")
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)

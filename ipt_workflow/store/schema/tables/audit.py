@@ -35,6 +35,8 @@ class AuditRow(SQLModel, table=True):
     basis: str | None = Field(default=None, max_length=16)  # why the person might: the relation to the course
     purpose: str | None = Field(default=None, max_length=16)  # of use, a code of HL7's v3-PurposeOfUse
     command: bytes | None = None  # of a refusal: the structural part of the command, as JSON (`gate.replay.RefusedCommand`)
+    canonical: bytes | None = None  # of everything but the command (`journal.audit.record_bytes`); none in a version before
+    hash: str | None = Field(default=None, max_length=64)  # the SHA-256 of these bytes
 
 
 class AuditSubjectRow(SQLModel, table=True):

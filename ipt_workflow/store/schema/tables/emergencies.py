@@ -79,7 +79,7 @@ class UnmaskingRow(SQLModel, table=True):
 
 
 class AccessTextRow(SQLModel, table=True):
-    """What somebody wrote about an emergency access or an unmasking: its `reason`, or the `comment` of its review.
+    """What somebody wrote about an emergency access or an unmasking: its `reason`, or the `comment` of its review; or what a disclosure `said`.
 
     Erasure empties `salt` and `sealed` together; no other change is allowed.
     """

@@ -1,0 +1,1 @@
+"""Clients' rights: the verbs by which they are honoured."""

@@ -1,0 +1,38 @@
+"""Clients whose records are due for retention, and the people who decide."""
+
+import datetime as dt
+
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.retention import NewRetentionPolicy
+from ipt_workflow.course.triggers import Command
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.policies import RetentionPolicies
+from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.values.faults import shaped
+from support import service_walk
+
+ADMIN = Principal(person="admin-1", role="admin", via="cli")
+DECADES = dt.timedelta(days=21 * 366)  # after which an English record is due
+ENDING = {"end_code": "11", "last_contact": "2026-01-05", "attempts": 2, "risk_status": "none"}
+DEATH = {"end_code": "49", "last_contact": "2026-01-05"}
+
+
+def policy(name: str = "england", **more: str) -> NewRetentionPolicy:
+    """A floor of twenty years after the last contact, unless told otherwise."""
+    given = {"kind": "record", "jurisdiction": "GB-ENG", "bound": "floor", "period": "P20Y", "anchor": "last_contact"}
+    return shaped(NewRetentionPolicy, {"name": name, "citation": "The Code.", **given, **more})
+
+
+async def adopt(clinic: Clinic, *policies: NewRetentionPolicy) -> None:
+    for each in policies:
+        await RetentionPolicies(clinic).adopt(ADMIN, lambda each=each: each)
+
+
+async def closed(clinic: Clinic, ref: str, ending: dict = ENDING) -> str:
+    """The id of a client whose only course was started, and has ended."""
+    course = await service_walk.open_course(clinic, ref)
+    await service_walk.walk(clinic, course, "record_consent", "start")
+    await service_walk.fire(clinic, course, Command("end_early", ending, reason="They moved away."))
+    client = await clinic.read(stored_courses.client_id, ref)
+    assert client is not None
+    return client
