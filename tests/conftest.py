@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
@@ -136,10 +137,31 @@ def _routes_are_made_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api_app, "litestar_app", reused)
-        patch.setattr(
-            web_app, "routers", lambda settings: (settings.secret_keys,)
-        )  # all that pages are made of, until they are made
+        patch.setattr(web_app, "routers", lambda settings: (settings.secret_keys,))  # what tells pages apart, until they are made
         yield
+
+
+class _Compiled(dict[tuple[Any, ...], Any]):
+    """Statements as SQLAlchemy compiled them, for whichever engine of a dialect asks: its own caches end with their engine."""
+
+    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
+        return super().get((type(key[0]), *key[1:]), default)
+
+    def __setitem__(self, key: tuple[Any, ...], compiled: Any) -> None:
+        super().__setitem__((type(key[0]), *key[1:]), compiled)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _statements_are_compiled_once() -> Iterator[None]:
+    """Every test opens a database. Compiling its statements took a third of what the test took."""
+    compiled = _Compiled()
+
+    def share(connection: sa.Connection) -> None:
+        connection.execution_options(compiled_cache=compiled)
+
+    sa.event.listen(sa.Engine, "engine_connect", share)
+    yield
+    sa.event.remove(sa.Engine, "engine_connect", share)
 
 
 def _contents(folder: Path) -> list[tuple[str, bytes]]:
