@@ -26,6 +26,7 @@ from ipt_workflow.api import (
     fhir_compartments,
     groups,
     health,
+    log,
     messages,
     notices,
     oauth,
@@ -195,6 +196,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *log.HANDLERS,
         *retention.HANDLERS,
         *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
@@ -211,7 +213,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *log.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
