@@ -26,6 +26,7 @@ from ipt_workflow.api import (
     fhir_compartments,
     groups,
     health,
+    log,
     messages,
     notices,
     oauth,
@@ -205,6 +206,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *log.HANDLERS,
         *retention.HANDLERS,
         *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
@@ -221,7 +223,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *verifier.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *verifier.OPEN_HANDLERS, *log.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
