@@ -82,7 +82,10 @@ class LogExports:
         """The entries without the texts that the principal may not read, or does not want."""
         named = {each.course for each in entries}
         masked = await self.clinic.masked(principal, named) if texts else named
-        return [msgspec.structs.replace(each, salt=None, sealed=None) if each.course in masked else each for each in entries]
+        return [
+            msgspec.structs.replace(each, salt=None, sealed=None, masked=True) if each.course in masked else each
+            for each in entries
+        ]
 
 
 def _lines(rows: Sequence[Any]) -> bytes:
