@@ -62,6 +62,8 @@ from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.providers import Providers
+from ipt_workflow.service.audit.checkpoints import Checkpoints, sign_or_say
+from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
@@ -121,7 +123,15 @@ class Application:
             deliver = relays.run if self.settings.relay else relays.wake_others
             relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
-            async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run), _beside(token_uses.run):
+            signing = partial(clinics.run_each, _sign_log)
+            async with (
+                relaying,
+                _beside(early),
+                _beside(signing),
+                _beside(clinics.watch),
+                _beside(failures.run),
+                _beside(token_uses.run),
+            ):
                 yield
         finally:
             await calls.close()
@@ -140,6 +150,14 @@ async def _begin(clinics: Clinics, desk: FrontDesk) -> None:
 async def _handle_early(desk: FrontDesk, clinic: Clinic, stop: asyncio.Event) -> None:
     """Handles notices again when the course that they await is opened."""
     await EarlyNotices(desk.of(clinic).notices).run(stop)
+
+
+async def _sign_log(clinic: Clinic, stop: asyncio.Event) -> None:
+    """Signs the clinic's log once a minute, if there are keys for it."""
+    if clinic.settings.log_key_file:
+        sign = partial(sign_or_say, Checkpoints(clinic))
+        await each_minute(sign, stop, waits="the log waits for the database", fails="the log was not signed")
+    await stop.wait()
 
 
 @asynccontextmanager
