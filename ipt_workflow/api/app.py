@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from ipt_workflow.api import (
     openapi,
     organisations,
     people,
+    privacy_reports,
     problems,
     proposals,
     protocols,
@@ -63,6 +64,7 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.providers import Providers
 from ipt_workflow.service.audit.checkpoints import Checkpoints, sign_or_say
+from ipt_workflow.service.audit.witnesses import Witnesses, policy_of
 from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.clinics import Clinics
@@ -101,6 +103,7 @@ class Application:
 
     async def _open_clinic(self) -> Clinic:
         """Opens the clinic. Raises IptError, also for a sandbox, or where one is to be served, for any other database."""
+        policy_of(self.settings)  # a wrong file is found out now, not when a witness is to be asked
         clinic = await open_clinic(self.settings, self.clock)
         try:
             (require_sandbox if self.sandbox else refuse_sandbox)(clinic)
@@ -124,14 +127,11 @@ class Application:
             relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
             signing = partial(clinics.run_each, _sign_log)
-            async with (
-                relaying,
-                _beside(early),
-                _beside(signing),
-                _beside(clinics.watch),
-                _beside(failures.run),
-                _beside(token_uses.run),
-            ):
+            witnessed = partial(clinics.run_each, partial(_ask_witnesses, calls))
+            background = (early, signing, witnessed, clinics.watch, failures.run, token_uses.run)
+            async with relaying, AsyncExitStack() as beside:
+                for each in background:
+                    await beside.enter_async_context(_beside(each))
                 yield
         finally:
             await calls.close()
@@ -157,6 +157,14 @@ async def _sign_log(clinic: Clinic, stop: asyncio.Event) -> None:
     if clinic.settings.log_key_file:
         sign = partial(sign_or_say, Checkpoints(clinic))
         await each_minute(sign, stop, waits="the log waits for the database", fails="the log was not signed")
+    await stop.wait()
+
+
+async def _ask_witnesses(calls: Calls, clinic: Clinic, stop: asyncio.Event) -> None:
+    """Brings each checkpoint of the log to the witnesses that have an address."""
+    witnesses = Witnesses(clinic, calls)
+    if witnesses.policy.addresses:
+        await each_minute(witnesses.submit, stop, waits="witnesses wait for the database", fails="witnesses were not asked")
     await stop.wait()
 
 
@@ -189,6 +197,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *client_labels.HANDLERS,
         *transitions.HANDLERS,
+        *privacy_reports.HANDLERS,
         *proposals.HANDLERS,
         *supervision.HANDLERS,
         *access.HANDLERS,

@@ -7,6 +7,7 @@ import typer
 from ipt_workflow.cli import (
     access,
     audit,
+    client,
     course,
     database,
     emergency,
@@ -47,6 +48,7 @@ app.add_typer(system.app, name="system")
 app.add_typer(launch.app, name="launch")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(course.app, name="course")
+app.add_typer(client.app, name="client")
 app.add_typer(proposal.app, name="proposal")
 app.add_typer(group.app, name="group")
 app.add_typer(access.cover, name="cover")

@@ -98,8 +98,19 @@ SUPERVISION = {
     "minutes": 50,
     "courses": [{"course": "{course_id}", "actions": ["Bring a tape."]}],
 }
+POLICY = {
+    "name": "mine",
+    "kind": "record",
+    "jurisdiction": "DE",
+    "bound": "floor",
+    "period": "P10Y",
+    "anchor": "last_contact",
+    "citation": "BGB 630f",
+}
 RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
 LABEL = {"label": "Ms A."}
+CLIENT = {"course": "{course_id}"}
+DISCLOSURE = {**CLIENT, "recipient": "The family court", "what": "The letter of 3 March", "purpose": "HLEGAL"}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -148,6 +159,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/courses/{course_id}/client-label"): Row(COURSE_READ, needs="label"),
     ("PUT", "/v1/courses/{course_id}/client-label"): Row("200 404 200 403 200 404", LABEL),
     ("DELETE", "/v1/courses/{course_id}/client-label"): Row("204 404 204 403 204 404", needs="label"),
+    ("POST", "/v1/clients/access-report"): Row("200 404 200 200 403 403", CLIENT),
+    ("POST", "/v1/clients/accounting"): Row("200 404 200 200 403 403", CLIENT),
+    ("POST", "/v1/clients/disclosures"): Row("201 404 201 403 403 403", DISCLOSURE),
     # A therapist arranges cover for their own courses: the other one is told so.
     ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
     ("GET", "/v1/cover"): Row("200 200 200 200 403 200"),
@@ -160,6 +174,17 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/proposals/{proposal_id}/return"): Row("403 404 200 403 403 404", {"comment": "Say why."}, "proposal"),
     ("GET", "/v1/supervision"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/supervision/agenda"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/retention/decisions"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/decisions"): Row(
+        ADMIN.format(403), {"decision": "erase", "clients": [{"client": NOBODY}]}
+    ),  # by a person
+    ("GET", "/v1/retention/examples"): Row("403 403 403 200 403 200"),
+    ("GET", "/v1/retention/months"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/months"): Row(ADMIN.format(403), {"kind": "access_log", "month": "2023-01"}),
+    ("GET", "/v1/retention/policies"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/policies"): Row(ADMIN.format(403), POLICY),
+    ("POST", "/v1/retention/policies/{policy}/end"): Row(ADMIN.format(403)),
+    ("GET", "/v1/retention/records"): Row("403 403 403 200 403 200"),
     ("POST", "/v1/supervision"): Row("201 404 201 403 403 403", SUPERVISION),
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
@@ -232,6 +257,7 @@ TABLE: dict[tuple[str, str], Row] = {
 LOOKING = {
     *("/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"),
     *("/v1/sessions/{session_id}", "/v1/unmasking"),
+    *("/v1/clients/access-report", "/v1/clients/accounting"),
 }
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (
@@ -243,8 +269,9 @@ OF_NO_COURSE = (
     "/v1/sources",
     "/v1/systems",
     "/v1/courses/crisis-calls",
+    "/v1/retention",
 )
-MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision")
+MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision", "/v1/clients/disclosures")
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes
@@ -290,6 +317,7 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "proposal_id": NOBODY,
         "notice_id": NOBODY,
         "session_id": "0" * 16,
+        "policy": "none",
         "organisation": "default",
     }
     if row.needs == "subscription":

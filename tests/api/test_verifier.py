@@ -4,7 +4,6 @@ from pathlib import Path
 
 from ipt_workflow.journal.proof import ipt_verify
 
-
 SOURCE = Path(ipt_verify.__file__).read_bytes()
 
 

@@ -32,6 +32,7 @@ KEY_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
 SIGNATURE_BYTES = {ED25519: 64, COSIGNATURE: 72, ML_DSA_44: 2428}  # of cosignatures, 8 are their time
 SIGNATURES_MAX = 64  # in one note
 PROOF_LINES_MAX = 63
+HEADER_MAX = 380  # with its name, 400
 TIME_MAX = 2**63
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -314,6 +315,29 @@ def read_checkpoint(text: str) -> Checkpoint:
     if len(root) != 32 or (lines[1] == "0" and root != EMPTY_ROOT):
         raise NotProved("The root of the checkpoint is not that of any tree of its size.")
     return Checkpoint(lines[0], int(lines[1]), root)
+
+
+def header_of(note: SignedNote) -> str | None:
+    """A checkpoint on one line, with the log's Ed25519 signature, as deliveries carry it. None if it has none, or no line can hold it."""
+    checkpoint = read_checkpoint(note.text)
+    for each in note.signatures:
+        if each.name == checkpoint.origin and len(each.value) == SIGNATURE_BYTES[ED25519] and note.text == checkpoint.text():
+            header = f"{checkpoint.origin} {checkpoint.size} {encoded(checkpoint.root)} {encoded(each.key_id + each.value)}"
+            return header if header.isascii() and len(header) <= HEADER_MAX else None
+    return None
+
+
+def read_header(text: str) -> SignedNote:
+    """The signed note that a header carries. Raises NotProved."""
+    parts = text.split(" ")
+    if len(parts) != 4:
+        raise NotProved("A header has the origin, the size, the root and the signature of a checkpoint.")
+    return read_note(f"{parts[0]}\n{parts[1]}\n{parts[2]}\n\n\u2014 {parts[0]} {parts[3]}\n")
+
+
+def read_kept(text: str) -> SignedNote:
+    """A checkpoint that somebody kept: a signed note, or a header. Raises NotProved."""
+    return read_note(text) if "\n" in text.strip() else read_header(text.strip())
 
 
 def signed_message(key: Key, text: str, time: int) -> bytes:
@@ -929,7 +953,7 @@ def examine_proof(text: str, policy: Policy, kept: Checkpoint | None, content: b
 def examine_checkpoint(text: str, policy: Policy, kept: Checkpoint | None) -> Examined:
     """Verifies a checkpoint, alone or with the proof that it continues the one that was kept. Raises NotProved."""
     submission = read_submission(text) if text.startswith("old ") else None
-    note = read_note(submission.note if submission else text)
+    note = read_note(submission.note) if submission else read_kept(text)
     checkpoint = check_policy(policy, note)
     if submission is None or kept is None or submission.old_size != kept.size:
         shown, doubts = _continued(checkpoint, kept)
@@ -966,7 +990,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         policy = read_policy(_file_text(options.policy)) if options.policy else None
-        kept = read_checkpoint(read_note(_file_text(options.kept)).text) if options.kept and options.kept.exists() else None
+        kept = read_checkpoint(read_kept(_file_text(options.kept)).text) if options.kept and options.kept.exists() else None
         content = options.of.read_bytes() if options.of else None
         for path in options.files:
             path.open("rb").close()
