@@ -6,10 +6,9 @@ import msgspec
 import typer
 
 from ipt_workflow.access.break_glass import NewUnmasking
-from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli.course import operator_as_auditor
 from ipt_workflow.cli.output import bar, err, of_options, out, print_json, print_table, run, write_json
 from ipt_workflow.cli.process import FAILED
-from ipt_workflow.cli.token import operator
 from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.masks import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
@@ -20,10 +19,6 @@ from ipt_workflow.store.audit import AuditFilters
 
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def _auditor() -> Principal:
-    return Principal(person=operator().person, role="auditor", via="cli")
 
 
 def _say_unrecorded(reason: str) -> None:
@@ -46,7 +41,7 @@ def verify(
         with bar() as progress:
             task = progress.add_task("courses", total=total)
             return await AuditLog(clinic).verify(
-                _auditor(),
+                operator_as_auditor(),
                 course,
                 lambda done: progress.advance(task, done),
                 _say_unrecorded,
@@ -77,7 +72,7 @@ def unmask(
     """Read the sealed text of a course for a while, as an auditor of an organisation that asks for a reason."""
     given = {"course": course, "reason": reason, **({} if minutes is None else {"minutes": minutes})}
     new = of_options(NewUnmasking, given)
-    made = run(lambda clinic: Unmaskings(clinic).unmask(_auditor(), lambda: new))
+    made = run(lambda clinic: Unmaskings(clinic).unmask(operator_as_auditor(), lambda: new))
     if as_json:
         print_json(made)
         return
@@ -108,7 +103,7 @@ def export(
 
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
-        async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course), _say_unrecorded):
+        async for chunk in await AuditLog(clinic).export(operator_as_auditor(), AuditFilters(course=course), _say_unrecorded):
             write_json(encoder.encode_lines(chunk))
 
     run(work, reads_only=True)
