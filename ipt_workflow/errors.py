@@ -28,7 +28,7 @@ IptError
 │   └── ProposalDecided            the proposal no longer waits: somebody decided it, or it lapsed
 ├── EmergencyReviewed          a supervisor has reviewed the emergency access already
 ├── RecordHeld                 a hold on the client's record stops an erasure or the end of a retention period
-├── ProcessingRestricted       processing of the client's data is restricted, and not the caller's to read or write
+├── ProcessingRestricted       processing of the client's data is restricted: the caller may not read it, or not do this
 ├── GroupRefused               rules of groups refuse the write; it lists all of them
 ├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
 ├── KeyReused                  the idempotency key was used before with another body
@@ -40,6 +40,7 @@ IptError
 ├── QuotaExceeded              a credential, an organisation or an address sent more requests than it may
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
+├── LogRefused                 the log is not signed, since the database does not continue what was signed before
 └── DatabaseNotReady           the database is missing, or its migrations are not those of this version
     ├── Unreachable                the database does not answer now; the caller may try again
     └── ReadOnly                   the database can be read, and not written: a standby, a read-only file, a role without rights
@@ -336,11 +337,11 @@ class RecordHeld(IptError):
 
 
 class ProcessingRestricted(IptError):
-    """Processing of the client's data is restricted (GDPR 18), on this `ground`, and the caller is none of those who treat the client."""
+    """Processing of the client's data is restricted (GDPR 18), on this `ground`. The caller does not treat the client, or may not do this."""
 
     def __init__(self, ground: str) -> None:
         self.ground = ground
-        super().__init__(f"Processing of this client's data is restricted: {ground}. Only those who treat the client read it.")
+        super().__init__(f"Processing of this client's data is restricted: {ground}. Those who treat the client read it.")
 
 
 class GroupRefused(IptError):
@@ -436,6 +437,14 @@ class SecretUnreadable(IptError):
 
 class JournalBroken(IptError):
     """A stored entry is not the one that was written."""
+
+
+class LogRefused(IptError):
+    """The log is not signed, since the database does not continue what was signed before. `reason` is `behind` or `forked`."""
+
+    def __init__(self, reason: Literal["behind", "forked"], sentence: str) -> None:
+        self.reason = reason
+        super().__init__(sentence)
 
 
 class DatabaseNotReady(IptError):

@@ -32,6 +32,7 @@ from ipt_workflow.api import (
     openapi,
     organisations,
     people,
+    privacy_reports,
     problems,
     proposals,
     protocols,
@@ -42,6 +43,7 @@ from ipt_workflow.api import (
     supervision,
     systems,
     transitions,
+    verifier,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.auth import Addressed, Anybody, Bearer
@@ -61,6 +63,7 @@ from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.providers import Providers
+from ipt_workflow.service.audit.checkpoints import Checkpoints, sign_or_say
 from ipt_workflow.service.audit.witnesses import Witnesses, policy_of
 from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.clinic import Clinic, open_clinic
@@ -123,8 +126,9 @@ class Application:
             deliver = relays.run if self.settings.relay else relays.wake_others
             relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
+            signing = partial(clinics.run_each, _sign_log)
             witnessed = partial(clinics.run_each, partial(_ask_witnesses, calls))
-            background = (early, witnessed, clinics.watch, failures.run, token_uses.run)
+            background = (early, signing, witnessed, clinics.watch, failures.run, token_uses.run)
             async with relaying, AsyncExitStack() as beside:
                 for each in background:
                     await beside.enter_async_context(_beside(each))
@@ -146,6 +150,14 @@ async def _begin(clinics: Clinics, desk: FrontDesk) -> None:
 async def _handle_early(desk: FrontDesk, clinic: Clinic, stop: asyncio.Event) -> None:
     """Handles notices again when the course that they await is opened."""
     await EarlyNotices(desk.of(clinic).notices).run(stop)
+
+
+async def _sign_log(clinic: Clinic, stop: asyncio.Event) -> None:
+    """Signs the clinic's log once a minute, if there are keys for it."""
+    if clinic.settings.log_key_file:
+        sign = partial(sign_or_say, Checkpoints(clinic))
+        await each_minute(sign, stop, waits="the log waits for the database", fails="the log was not signed")
+    await stop.wait()
 
 
 async def _ask_witnesses(calls: Calls, clinic: Clinic, stop: asyncio.Event) -> None:
@@ -185,6 +197,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *client_labels.HANDLERS,
         *transitions.HANDLERS,
+        *privacy_reports.HANDLERS,
         *proposals.HANDLERS,
         *supervision.HANDLERS,
         *access.HANDLERS,
@@ -208,7 +221,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *verifier.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[

@@ -42,6 +42,8 @@ from ipt_workflow.service.access.client_labels import NewClientLabel
 from ipt_workflow.service.access.people import NewPerson, PersonChange
 from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
+from ipt_workflow.service.privacy.access_reports import ReportQuery
+from ipt_workflow.service.privacy.disclosures import AccountingQuery, NewDisclosure
 from ipt_workflow.service.proposals import NewReturn
 from ipt_workflow.service.supervision.meetings import NewMeeting
 from ipt_workflow.service.writes import CrisisCall, Opening
@@ -57,6 +59,9 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses/{course_id}/proposals", "post"): (Command,),
     ("/v1/courses/{course_id}/restriction", "put"): (NewRestriction,),
     ("/v1/courses/{course_id}/client-label", "put"): (NewClientLabel,),
+    ("/v1/clients/access-report", "post"): (ReportQuery,),
+    ("/v1/clients/accounting", "post"): (AccountingQuery,),
+    ("/v1/clients/disclosures", "post"): (NewDisclosure,),
     ("/v1/cover", "post"): (NewCover,),
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
     ("/v1/emergency-access/{access_id}/review", "post"): (NewReview,),
@@ -93,6 +98,7 @@ WITHOUT_TOKEN = (
     WELL_KNOWN,
     f"{BASE}{WELL_KNOWN}",
     "/health",
+    "/log/ipt_verify.py",
     SIGNED,
     HOOKED,
     "/v1/notices/types",

@@ -7,11 +7,13 @@ import typer
 from ipt_workflow.cli import (
     access,
     audit,
+    client,
     course,
     database,
     emergency,
     group,
     launch,
+    log,
     organisation,
     passkey,
     person,
@@ -46,12 +48,14 @@ app.add_typer(system.app, name="system")
 app.add_typer(launch.app, name="launch")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(course.app, name="course")
+app.add_typer(client.app, name="client")
 app.add_typer(proposal.app, name="proposal")
 app.add_typer(group.app, name="group")
 app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
 app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
+app.add_typer(log.app, name="log")
 app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
 app.command("import")(import_file)

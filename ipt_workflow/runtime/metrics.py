@@ -37,6 +37,9 @@ class Metrics:
         self.rate_limited = Counter(
             "ipt_rate_limited", "Requests that were answered with 429, by the policy.", ["policy"], registry=self.registry
         )
+        self.log_refusals = Counter(
+            "ipt_log_refusals", "Times that a log was not signed, by the reason.", ["reason"], registry=self.registry
+        )
         self.log_submissions = Counter(
             "ipt_log_submissions",
             "Checkpoints that a witness was asked to cosign: cosigned, ahead, contradicts or unusable.",

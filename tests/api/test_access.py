@@ -45,6 +45,7 @@ OPEN = {
     ("GET", "/schema/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
     ("GET", "/v1/notices/types"),
+    ("GET", "/log/ipt_verify.py"),
     ("GET", "/.well-known/smart-configuration"),
     ("GET", "/fhir/R4/.well-known/smart-configuration"),
 }
@@ -99,6 +100,8 @@ SUPERVISION = {
 }
 RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
 LABEL = {"label": "Ms A."}
+CLIENT = {"course": "{course_id}"}
+DISCLOSURE = {**CLIENT, "recipient": "The family court", "what": "The letter of 3 March", "purpose": "HLEGAL"}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -147,6 +150,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/courses/{course_id}/client-label"): Row(COURSE_READ, needs="label"),
     ("PUT", "/v1/courses/{course_id}/client-label"): Row("200 404 200 403 200 404", LABEL),
     ("DELETE", "/v1/courses/{course_id}/client-label"): Row("204 404 204 403 204 404", needs="label"),
+    ("POST", "/v1/clients/access-report"): Row("200 404 200 200 403 403", CLIENT),
+    ("POST", "/v1/clients/accounting"): Row("200 404 200 200 403 403", CLIENT),
+    ("POST", "/v1/clients/disclosures"): Row("201 404 201 403 403 403", DISCLOSURE),
     # A therapist arranges cover for their own courses: the other one is told so.
     ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
     ("GET", "/v1/cover"): Row("200 200 200 200 403 200"),
@@ -231,6 +237,7 @@ TABLE: dict[tuple[str, str], Row] = {
 LOOKING = {
     *("/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"),
     *("/v1/sessions/{session_id}", "/v1/unmasking"),
+    *("/v1/clients/access-report", "/v1/clients/accounting"),
 }
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (
@@ -243,7 +250,7 @@ OF_NO_COURSE = (
     "/v1/systems",
     "/v1/courses/crisis-calls",
 )
-MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision")
+MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision", "/v1/clients/disclosures")
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes

@@ -63,6 +63,9 @@ NOT_THERE = {  # what names something of ours: to others it never was
     "emergency show": "{access_id}",
     "emergency review": "{access_id} justified --as supervisor-1",
     "audit unmask": "{course_id} --reason x",
+    "client access-report": "{client_ref}",
+    "client accounting": "{client_ref}",
+    "client disclose": f"{{client_ref}} --to x --what x --purpose HLEGAL {THERAPIST}",
 }
 THEIR_OWN = {  # what lists, makes or checks: only what is theirs
     "course list": "",

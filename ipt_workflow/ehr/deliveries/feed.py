@@ -82,7 +82,8 @@ class Feed:
 
 def _item(stored: StoredEvent, principal: Principal, subscription: StoredSubscription | None) -> FeedEvent | None:
     """The event as the reader sees it; None if it is hidden. Of a course that is no longer shared, an EHR sees just that."""
-    if principal.role == "ehr" and not stored.shared and stored.kind not in events.SHARING:
+    purpose = subscription.purpose if subscription else "TREAT"
+    if principal.role == "ehr" and not events.may_go_out(stored, purpose):
         return None
     types, scope = (subscription.types, subscription.scope) if subscription else (events.DEFAULT_TYPES, events.THIN)
     if subscription and not fan_out.receives(subscription, stored):

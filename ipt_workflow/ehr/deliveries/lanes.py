@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import Relation
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
@@ -55,7 +56,7 @@ class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
         """The event as the subscription receives it; None if it is withheld."""
         event, known = self.event, self.subscription
         name = events.type_for(event.kind, event.trigger, known.types, known.scope)
-        if name is None or not (event.shared or event.kind in events.SHARING):
+        if name is None or not events.may_go_out(event, known.purpose):
             return None
         form = (event.position, name, known.scope)
         if form not in self.bodies:
@@ -79,7 +80,7 @@ class Lanes:
         self._retries = retries
         self._secrets = SecretBox(listed(clinic.settings.secret_keys))
         self._signers: dict[tuple[StoredKey, ...], Signer] = {}
-        self._versions = clinic.installation.loader(clinic.organisation, lookups.VERSIONS)
+        self._standings = clinic.installation.loader(clinic.organisation, lookups.STANDINGS)
         self._terms = clinic.installation.loader(clinic.organisation, subscriptions.TERMS)
         self._all = asyncio.Semaphore(clinic.settings.delivery_concurrency)
         self._each: dict[str, asyncio.Semaphore] = {}
@@ -160,11 +161,16 @@ class Lanes:
             self.progress.set()
 
     async def _unchanged(self, job: DeliveryJob) -> bool:
-        """Whether the course and the subscription are as they were when the job was made: a consent may have been withdrawn."""
+        """Whether the course and the subscription are as they were when the job was made.
+
+        Meanwhile a consent may have been withdrawn, processing restricted, or secondary use objected to.
+        """
         course = course_of(job.claimed.lane)
-        version = self._versions.start(course) if course else None
+        standing = self._standings.start(course) if course else None
         terms = await self._terms.get(job.subscription.id)
-        return terms == subscriptions.terms_of(job.subscription) and (version is None or await version == job.event.version)
+        return terms == subscriptions.terms_of(job.subscription) and (
+            standing is None or await standing == job.event.sharing.standing
+        )
 
     async def _send(self, job: DeliveryJob) -> bool:
         """Makes one attempt. Returns whether the lane may go on."""
@@ -183,7 +189,7 @@ class Lanes:
         now = clock.now()
         reason = self._retries.disable_reason(known, sent, now)
         if reason:
-            record = self._record(claimed, "config", f"disabled: {reason}")
+            record = self._record(job, "config", f"disabled: {reason}")
             self.disabled.append(DisabledSubscription(id=known.id, reason=reason, at=now, record=record))
         if reason or (sent.status in THROTTLED | {GONE} and known.status == "active"):
             self._held[known.id] = asyncio.get_running_loop().time()
@@ -200,12 +206,14 @@ class Lanes:
     def _end(self, job: DeliveryJob, result: AttemptResult) -> None:
         record = None
         if result.status != "waiting":
-            record = self._record(job.claimed, "delivery", f"{result.status} {events.webhook_id(job.event.id)}")
+            record = self._record(job, "delivery", f"{result.status} {events.webhook_id(job.event.id)}")
         self.ended.append(EndedAttempt(claimed=job.claimed, result=result, record=record))
         self.progress.set()
 
-    def _record(self, claimed: ClaimedDelivery, kind: str, action: str) -> LoggedEvent:
-        """An audit record whose actor is the subscriber, because a delivery discloses a course to it."""
-        subscriber = Principal(person=f"subscription:{claimed.subscription}", role="ehr", via="ehr")
-        course = course_of(claimed.lane) if kind == "delivery" else None
-        return self.clinic.event(subscriber, kind, action, (course,) if course else ())
+    def _record(self, job: DeliveryJob, kind: str, action: str) -> LoggedEvent:
+        """An audit record whose actor is the subscriber, because a delivery discloses a course to it, for its purpose."""
+        subscriber = Principal(person=f"subscription:{job.subscription.id}", role="ehr", via="ehr")
+        course = course_of(job.claimed.lane) if kind == "delivery" else None
+        return self.clinic.event(
+            subscriber, kind, action, (course,) if course else (), why=Relation("system", job.subscription.purpose)
+        )

@@ -989,7 +989,7 @@ def _first_bad(faults: list[Discrepancy]) -> str:
         return f"First bad position: {min(known)}."
     if bounds:
         return f"First bad position: between {max(low for low, _ in bounds)} and {min(high for _, high in bounds)}."
-    return "First bad position: it cannot be seen here."
+    return "First bad position: none of those that can be seen here."
 
 
 def _file_text(path: Path) -> str:

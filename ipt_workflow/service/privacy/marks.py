@@ -14,9 +14,10 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.access.break_glass import sealed, text_of
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.store import consents, emergencies, processing
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import emergencies
 from ipt_workflow.store import marks as stored
+from ipt_workflow.store.events import NewEvent
 from ipt_workflow.store.marks import EndedMark, MarkFilters, StoredMark
 
 READ, CHANGE = "read marks on clients", "mark a client"
@@ -81,8 +82,10 @@ class Marks:
             set_at=self.clinic.clock.now(),
         )
         record = self.clinic.event(principal, "access", f"{new.kind} set", courses, [new.ground])
-        if not await self.clinic.write(stored.set_mark, mark, sealed(new.note) if new.note else None, record):
+        events = await self._events(mark, consents.WITHHELD, mark.set_at)
+        if not await self.clinic.write(stored.set_mark, mark, sealed(new.note) if new.note else None, record, events):
             raise CommandInvalid([IN_FORCE])
+        self.clinic.committer.signal(self.clinic.organisation)
         return await self._view(mark.id)
 
     async def end(self, principal: Principal, mark_id: str, decode: Callable[[], MarkEnd]) -> MarkView:
@@ -98,8 +101,21 @@ class Marks:
             id=mark_id, ended_at=self.clinic.clock.now(), ended_by=principal.person, client_informed=end.client_informed
         )
         record = self.clinic.event(principal, "access", f"{mark.kind} ended", courses, [mark.ground])
-        await self.clinic.write(stored.end_mark, ended, sealed(end.note) if end.note else None, record)
+        events = await self._events(mark, consents.RESUMED, ended.ended_at)
+        await self.clinic.write(stored.end_mark, ended, sealed(end.note) if end.note else None, record, events)
+        self.clinic.committer.signal(self.clinic.organisation)
         return await self._view(mark_id)
+
+    async def _events(self, mark: StoredMark, kind: str, at: dt.datetime) -> list[NewEvent]:
+        """What subscribers are sent where a processing restriction begins or ends (GDPR 19): one event for each course that they know of.
+
+        Other restrictions on the client, and courses of which no sharing is consented to, change nothing for them.
+        """
+        if mark.kind != "restriction":
+            return []
+        others = set(await self.clinic.read(processing.grounds, mark.client_id)) - {mark.ground}
+        courses = [] if others else await self.clinic.read(stored_courses.of_client, mark.client_id)
+        return [NewEvent(id=new_id(), kind=kind, course=each.course.id, created_at=at) for each in courses if each.course.shared]
 
     async def page(self, principal: Principal, filters: MarkFilters, after: str, limit: int) -> list[MarkView]:
         """Marks in the order in which they were set."""

@@ -88,7 +88,10 @@ class Agenda:
     async def _seen(self, principal: Principal, courses: Iterable[OpenCourse]) -> list[OpenCourse]:
         """Those that exist for the principal, and not by emergency access alone."""
         who, known = self.clinic.viewer(principal), {each.id: each for each in courses}
-        found = {each.id: at_once(who, each.therapist, restricted=each.restricted, shared=each.shared) for each in known.values()}
+        found = {
+            each.id: at_once(who, each.therapist, restricted=each.restricted, shared=each.shared, processing=each.processing)
+            for each in known.values()
+        }
         found |= await self.clinic.relations_of(principal, [each for each, relation in found.items() if relation is None])
         return [known[each] for each, relation in found.items() if relation is not None and relation.writes is None]
 

@@ -81,6 +81,7 @@ from ipt_workflow.store.schema.tables.emergencies import (
     emergency_review,
     unmasking,
 )
+from ipt_workflow.store.schema.tables.erasures import ClientKeyRow, ErasureRow, client_key, erasure
 from ipt_workflow.store.schema.tables.groups import (
     GroupFacilitatorRow,
     GroupMemberRow,
@@ -196,6 +197,7 @@ __all__ = [
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
+    "ClientKeyRow",
     "ClientLabelRow",
     "ClientMarkRow",
     "ClientRow",
@@ -210,6 +212,7 @@ __all__ = [
     "EmergencyReviewRow",
     "EntryDataRow",
     "EntryRow",
+    "ErasureRow",
     "EventRow",
     "FeedRow",
     "GroupFacilitatorRow",
@@ -260,6 +263,7 @@ __all__ = [
     "audit_subject",
     "authentication_failure",
     "client",
+    "client_key",
     "client_label",
     "client_mark",
     "course",
@@ -273,6 +277,7 @@ __all__ = [
     "emergency_review",
     "entry",
     "entry_data",
+    "erasure",
     "event",
     "feed",
     "group_facilitator",
