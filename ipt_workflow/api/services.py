@@ -48,6 +48,7 @@ from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
+from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
@@ -122,6 +123,7 @@ class ClientRights:
 
     def __init__(self, clinic: Clinic) -> None:
         self.retention = Retention(clinic)
+        self.erasures = Erasures(clinic)
         self.everything = ClientResources(clinic)
 
 
