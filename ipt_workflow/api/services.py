@@ -51,6 +51,7 @@ from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
 from ipt_workflow.service.privacy.access_reports import AccessReports
 from ipt_workflow.service.privacy.disclosures import Disclosures
+from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
@@ -125,6 +126,7 @@ class ClientRights:
 
     def __init__(self, clinic: Clinic) -> None:
         self.retention = Retention(clinic)
+        self.erasures = Erasures(clinic)
         self.everything = ClientResources(clinic)
         self.access_reports = AccessReports(clinic)
         self.disclosures = Disclosures(clinic)

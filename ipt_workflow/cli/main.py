@@ -11,6 +11,7 @@ from ipt_workflow.cli import (
     course,
     database,
     emergency,
+    erasure,
     group,
     launch,
     log,
@@ -58,6 +59,10 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(log.app, name="log")
 app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
+client = typer.Typer(help="A client's rights.", no_args_is_help=True)
+app.add_typer(client, name="client")
+client.command("erase")(erasure.erase)
+client.command("erasures")(erasure.erasures)
 app.command("import")(import_file)
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)
