@@ -48,6 +48,7 @@ from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
+from ipt_workflow.service.privacy.marks import Marks
 from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
@@ -121,6 +122,7 @@ class ClientRights:
     """The verbs by which a clinic honours its clients' rights."""
 
     def __init__(self, clinic: Clinic) -> None:
+        self.marks = Marks(clinic)
         self.retention = Retention(clinic)
         self.everything = ClientResources(clinic)
 

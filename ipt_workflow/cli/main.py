@@ -12,6 +12,7 @@ from ipt_workflow.cli import (
     emergency,
     group,
     launch,
+    mark,
     organisation,
     passkey,
     person,
@@ -52,6 +53,7 @@ app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
 app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
+app.add_typer(mark.app, name="mark")
 app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
 app.command("import")(import_file)
