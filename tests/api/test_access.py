@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from support import group_walk
+from support import group_walk, marks
 from support.http_client import OPERATOR, START, Api
 from support.smart import JWKS
 
@@ -147,6 +147,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/erasures/again"): Row("403 403 403 403 403 403", {}),
     ("GET", "/v1/erasures"): Row("403 403 200 200 403 200"),
     ("GET", "/v1/erasures/{erasure_id}"): Row("403 403 200 200 403 200", needs="erasure"),
+    # A person marks a client's record, and no fixed token.
+    ("POST", "/v1/clients/marks"): Row("403 403 403 403 403 403", {"kind": "hold", "client_ref": "EHR-1", "ground": "litigation"}),
+    ("GET", "/v1/clients/marks"): Row("403 403 200 200 403 200"),
+    ("GET", "/v1/clients/marks/{mark_id}"): Row("403 403 200 200 403 200", needs="mark"),
+    ("POST", "/v1/clients/marks/{mark_id}/end"): Row("403 403 403 403 403 403", {}, "mark"),
     ("POST", "/v1/unmasking"): Row("403 403 403 201 403 403", {"course": "{course_id}", "reason": "A complaint."}, "masked"),
     ("GET", "/v1/unmasking"): Row("403 403 200 200 403 403"),
     ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
@@ -274,6 +279,7 @@ OF_NO_COURSE = (
     "/v1/deliveries",
     "/v1/sources",
     "/v1/systems",
+    "/v1/clients",
     "/v1/courses/crisis-calls",
     "/v1/retention",
 )
@@ -447,7 +453,12 @@ async def erased(api: Api, ref: str) -> dict[str, str]:
     return {"erasure_id": done.id or ""}
 
 
-MADE = {"emergency": emergency, "erasure": erased, "label": label, "masked": masked, "notice": waiting}
+async def a_mark(api: Api, ref: str) -> dict[str, str]:
+    """A hold on the client's record."""
+    return {"mark_id": (await marks.mark(api.clinic, ref=ref)).id}
+
+
+MADE = {"mark": a_mark, "emergency": emergency, "erasure": erased, "label": label, "masked": masked, "notice": waiting}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:
