@@ -6,7 +6,6 @@ checkpoint, and the record of the deed says which positions they have. Records o
 
 import calendar
 import datetime as dt
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -196,7 +195,7 @@ class LogMonths:
         positions = stored.positions(connection, organisation, kinds, starts, ends)
         checkpoint = stored.covering(connection, organisation, positions[-1])
         assert checkpoint is not None  # `_asked` looked in the same transaction
-        ranges = canonical([list(each) for each in stored.ranges(positions)])
+        ranges = stored.ranges(positions)
         reaping = StoredReaping(
             kind=asked.kind,
             month=asked.month,
@@ -204,7 +203,7 @@ class LogMonths:
             ends_at=ends,
             records=len(positions),
             policies=",".join(month.policies),
-            positions=ranges,
+            positions=canonical([[*each] for each in ranges]),
             checkpoint_size=checkpoint.size,
             checkpoint=checkpoint.note,
             person=principal.person,
@@ -216,7 +215,7 @@ class LogMonths:
             "kind": asked.kind,
             "month": asked.month,
             "records": len(positions),
-            "positions_digest": hashlib.sha256(ranges).hexdigest(),
+            "positions": [[*each] for each in ranges],
             "checkpoint": {"size": checkpoint.size, "root": checkpoint.root},
             "policies": [*month.policies],
         }
