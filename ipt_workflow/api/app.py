@@ -21,11 +21,14 @@ from ipt_workflow.api import (
     client_labels,
     courses,
     credentials,
+    erasures,
     feed,
     fhir,
     fhir_compartments,
     groups,
     health,
+    log,
+    marks,
     messages,
     notices,
     oauth,
@@ -205,7 +208,10 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *log.HANDLERS,
+        *marks.HANDLERS,
         *retention.HANDLERS,
+        *erasures.HANDLERS,
         *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
@@ -221,7 +227,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *verifier.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *verifier.OPEN_HANDLERS, *log.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[

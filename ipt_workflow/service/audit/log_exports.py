@@ -6,12 +6,12 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import JournalBroken, LogRefused, NotFound
+from ipt_workflow.errors import JournalBroken, NotFound
 from ipt_workflow.journal.proof import ipt_verify, tree
 from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved, SignedNote
 from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.audit.bundles import BundleWriter
-from ipt_workflow.service.audit.checkpoints import Checkpoints
+from ipt_workflow.service.audit.checkpoints import Checkpoints, LogRefused
 from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.audit.log_state import LogStateInvalid
 from ipt_workflow.service.clinic import Clinic
