@@ -12,7 +12,7 @@ from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal.proof import tree
 from ipt_workflow.service.audit.log_proofs import NO_TILE, LogCheckpoint, LogConsistency, LogProofs, Tile
 
-PLAIN, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
+PLAIN, BYTES = "text/plain", "application/octet-stream"
 LASTING = {"Cache-Control": "public, max-age=31536000, immutable"}
 CHANGING = {"Cache-Control": "no-cache"}
 LENGTH_BYTES = 2  # before each leaf of an entry bundle

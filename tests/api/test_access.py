@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from support import group_walk
+from support import checkpoints, group_walk
 from support.http_client import OPERATOR, START, Api
 from support.smart import JWKS
 
@@ -44,6 +44,8 @@ OPEN = {
     ("GET", "/schema"),
     ("GET", "/schema/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
+    ("GET", "/log/{organisation}/checkpoint"),
+    ("GET", "/log/{organisation}/tile/{level}/{place}"),
     ("GET", "/v1/notices/types"),
     ("GET", "/log/ipt_verify.py"),
     ("GET", "/.well-known/smart-configuration"),
@@ -133,6 +135,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/audit/search"): Row("403 403 200 200 403 403", {}),
     ("GET", "/v1/audit/export"): Row("403 403 403 200 403 403"),
     ("GET", "/v1/audit/verify"): Row("403 403 200 200 403 403"),
+    ("GET", "/v1/audit/checkpoint"): Row("403 403 200 200 403 403", needs="checkpoint"),
+    ("GET", "/v1/audit/consistency?from=1"): Row("403 403 200 200 403 403", needs="checkpoint"),
+    ("GET", "/v1/audit/proof?course={course_id}"): Row("403 403 200 200 403 403", needs="checkpoint"),
+    ("GET", "/log/{organisation}/tile/entries/{place}"): Row("403 403 403 200 403 403", needs="checkpoint"),
     ("GET", "/v1/courses"): Row("200 200 200 200 200 403"),
     ("POST", "/v1/courses"): Row("201 201 201 403 201 201", REFERRAL),
     ("POST", "/v1/courses/crisis-calls"): Row("201 201 201 403 403 403", CRISIS_CALL),
@@ -425,7 +431,13 @@ async def label(api: Api, ref: str) -> dict[str, str]:
     return {}
 
 
-MADE = {"emergency": emergency, "label": label, "masked": masked, "notice": waiting}
+async def checkpoint(api: Api, _ref: str) -> dict[str, str]:
+    """A signed log."""
+    await checkpoints.sign(api.clinic)
+    return {"place": "000.p/1"}
+
+
+MADE = {"checkpoint": checkpoint, "emergency": emergency, "label": label, "masked": masked, "notice": waiting}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:
