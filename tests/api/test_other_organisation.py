@@ -37,7 +37,7 @@ NEVER = {  # parameters that name what belongs to an organisation, and a name th
     "person_id": "nobody",
     "system_id": "nobody",
 }
-PUBLIC = {"kind", "member", "seq", "version", "protocol_id", "policy"}  # the same names in every organisation
+PUBLIC = {"kind", "member", "seq", "version", "protocol_id", "policy", "place"}  # the same names in every organisation
 INSTALLATION = {"organisation"}  # named by the operator alone
 EVERYTHING = ("proposal", "notice", "source", "group", "subscription")  # what lists may show
 STAFF = tuple(role for role in ROLES if role != "operator")  # the operator belongs to no organisation
