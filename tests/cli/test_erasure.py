@@ -46,9 +46,7 @@ def test_a_dry_run_first_and_then_the_erasure(command):
 
 def test_one_entry(command):
     ((course,),) = databases.select(command.settings, "SELECT min(id) FROM course")
-    done = json.loads(
-        command("erase", "--as", "admin-1", "--ground", "unlawful", "--course", course, "--seq", "1", "--json")
-    )
+    done = json.loads(command("erase", "--as", "admin-1", "--ground", "unlawful", "--course", course, "--seq", "1", "--json"))
     assert done["removed"]["entry_texts"] == [f"{course} 1"]
 
 
