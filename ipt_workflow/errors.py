@@ -28,7 +28,7 @@ IptError
 │   └── ProposalDecided            the proposal no longer waits: somebody decided it, or it lapsed
 ├── EmergencyReviewed          a supervisor has reviewed the emergency access already
 ├── RecordHeld                 a hold on the client's record stops an erasure or the end of a retention period
-├── ProcessingRestricted       processing of the client's data is restricted, and not the caller's to read or write
+├── ProcessingRestricted       processing of the client's data is restricted: the caller may not read it, or not do this
 ├── GroupRefused               rules of groups refuse the write; it lists all of them
 ├── GroupSessionRefused        a session for all members or nobody was refused; it lists the courses that refused
 ├── KeyReused                  the idempotency key was used before with another body
@@ -336,11 +336,11 @@ class RecordHeld(IptError):
 
 
 class ProcessingRestricted(IptError):
-    """Processing of the client's data is restricted (GDPR 18), on this `ground`, and the caller is none of those who treat the client."""
+    """Processing of the client's data is restricted (GDPR 18), on this `ground`. The caller does not treat the client, or may not do this."""
 
     def __init__(self, ground: str) -> None:
         self.ground = ground
-        super().__init__(f"Processing of this client's data is restricted: {ground}. Only those who treat the client read it.")
+        super().__init__(f"Processing of this client's data is restricted: {ground}. Those who treat the client read it.")
 
 
 class GroupRefused(IptError):

@@ -184,6 +184,8 @@ class CourseMachine:
             self._machine.events[prepared.name].trigger(holder, case=case, verdicts=verdicts)
         except MachineError:
             verdicts.refusals.append(_required(_ask(REGISTRY["state_allows"], case)))
+        if context.processing and (restricted := _ask(REGISTRY["processing_not_restricted"], case)):
+            verdicts.refusals.append(restricted)
         return Verdict(holder.state, tuple(verdicts.refusals), tuple(verdicts.overridden))
 
     def unsafe(self, course: Course, name: str, data: dict[str, Any], at: dt.datetime, context: Context) -> tuple[Refusal, ...]:
@@ -262,8 +264,7 @@ class CourseMachine:
         body = examples.example(self.protocol, course, name, context)
         if at is not None:
             body["occurred_at"] = at.isoformat()
-        option, _ = self.option(course, (msgspec.convert(body, Command),), context)
-        return option
+        return self.option(course, (msgspec.convert(body, Command),), context)[0]
 
     def option(self, course: Course, commands: tuple[Command, ...], context: Context) -> tuple[Option, Accepted | Refused]:
         """The result of firing these commands, as an option, and the answer itself.
@@ -428,10 +429,8 @@ _MACHINES: dict[str, CourseMachine] = {}
 
 def machine_for(protocol: Protocol) -> CourseMachine:
     """The shared machine of a protocol version. It is built once, since building one takes as long as a hundred triggers."""
-    machine = _MACHINES.get(protocol.digest)
-    if machine is None:
-        machine = _MACHINES.setdefault(protocol.digest, CourseMachine(protocol))
-    return machine
+    known = _MACHINES.get(protocol.digest)
+    return known or _MACHINES.setdefault(protocol.digest, CourseMachine(protocol))
 
 
 @cache

@@ -267,8 +267,8 @@ def severity(rule: Rule) -> str:
 
 
 def _guards(name: str) -> str:
-    if name == "state_allows":
-        return "every trigger"
+    if name in {"state_allows", "processing_not_restricted"}:
+        return "every trigger" if name == "state_allows" else "every trigger that is not *never blocked*"
     over = code(trigger for trigger, bound in MACHINE.bound.items() if any(each.rule.name == name for each in bound))
     if name == "later_entries_hold":
         return f"{over}, and every late entry"

@@ -17,6 +17,8 @@ QUESTIONS: dict[str, tuple[Role, ...]] = {
     "read courses": ("therapist", "supervisor", "auditor", "ehr"),
     "search courses by client": ("therapist", "supervisor", "auditor", "ehr"),
     "read who saw a course": ("therapist", "supervisor", "auditor"),
+    "record a disclosure": ("therapist", "supervisor"),
+    "export a client's data": ("therapist", "supervisor", "auditor"),
     "open a course": ("therapist", "supervisor", "ehr", "admin"),
     "change a course": ("therapist", "supervisor", "ehr"),
     "keep drafts": ("therapist", "supervisor"),

@@ -6,6 +6,9 @@ organisation. Only if that does not suffice are the person's ties to the course 
 A restricted course admits its therapist and the people named for it. A name admits and does not grant: it takes a relation as well.
 Systems and auditors are no colleagues, so a restriction does not bind them. A system sees a course as long as the consent to share it
 is not withdrawn. Emergency access opens every course of a client, also a restricted one, where no other relation does.
+
+While processing of the client's data is restricted (GDPR 18), the therapist, who covers for them and emergency access go on seeing the course,
+and nobody else. The relation then has the ground `despite` which they see it, so that every record of a read has it.
 """
 
 from typing import Literal
@@ -15,9 +18,10 @@ import msgspec
 from ipt_workflow.access.break_glass import EMERGENCY_WRITES, AuditorText
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Role
+from ipt_workflow.values.types import SharingPurpose
 
 Basis = Literal["own", "group", "cover", "supervision", "emergency", "organisation", "system"]
-Purpose = Literal["TREAT", "ETREAT", "HOPERAT", "HQUALIMP", "PATRQT", "SYSADMIN"]
+Purpose = SharingPurpose | Literal["ETREAT", "PATRQT", "SYSADMIN"]
 Supervision = Literal["organisation", "supervisees"]
 
 WITH_TIES: frozenset[Role] = frozenset({"therapist", "supervisor"})  # a person of these roles is tied to single courses
@@ -35,15 +39,18 @@ PURPOSES: dict[Role, Purpose] = {
 class Relation(msgspec.Struct, frozen=True):
     """How a person is related to a course that they may see, and what they use it for. `on_behalf_of` is whom they cover for.
 
-    `writes` are the only triggers that it allows; None for all that the person's role may fire.
+    `writes` are the only triggers that it allows; None for all that the person's role may fire. `despite` is the ground of the processing
+    restriction in spite of which they see it.
     """
 
     basis: Basis
     purpose: Purpose
     on_behalf_of: str | None = None
     writes: tuple[str, ...] | None = None
+    despite: str | None = None
 
 
+OWN = Relation("own", "TREAT")
 FACILITATOR = Relation("group", "TREAT")  # of who facilitates a member's group
 EMERGENCY = Relation("emergency", "ETREAT", writes=EMERGENCY_WRITES)
 CRISIS_CALL = Relation("emergency", "ETREAT")  # of who takes a call in a crisis, and sees nothing of the course
@@ -112,29 +119,42 @@ def viewer(principal: Principal, rules: AccessRules) -> Viewer:
     return Viewer(principal.person, principal.role, rules.supervision)
 
 
-def at_once(who: Viewer, therapist: str | None, *, restricted: bool, shared: bool = True) -> Relation | None:
-    """The relation that the course's own row shows; None if there is none, or if it takes the person's ties to tell."""
+def at_once(
+    who: Viewer, therapist: str | None, *, restricted: bool, shared: bool = True, processing: str | None = None
+) -> Relation | None:
+    """The relation that the course's own row shows; None if there is none, or if it takes the person's ties to tell.
+
+    `processing` is the ground of a processing restriction.
+    """
     if therapist == who.person and who.has_ties:
-        return Relation("own", "TREAT")
-    if who.bound_by_sharing and not shared:
+        return _despite(OWN, processing)
+    if processing or (who.bound_by_sharing and not shared):
         return None
     if who.unrestricted or (who.sees_organisation and not restricted):
         return standing(who)
     return None
 
 
-def relation(who: Viewer, therapist: str | None, ties: Ties, *, restricted: bool, shared: bool = True) -> Relation | None:
+def relation(
+    who: Viewer, therapist: str | None, ties: Ties, *, restricted: bool, shared: bool = True, processing: str | None = None
+) -> Relation | None:
     """How the person is related to a course; None if it does not exist for them."""
-    if found := at_once(who, therapist, restricted=restricted, shared=shared):
+    if found := at_once(who, therapist, restricted=restricted, shared=shared, processing=processing):
         return found
     if not who.has_ties:
         return None
-    found = None if restricted and not ties.named else _tied(who, therapist, ties)
-    return found or (EMERGENCY if ties.emergency else None)
+    found = None if restricted and not ties.named else _tied(who, therapist, ties, treating=bool(processing))
+    return _despite(found or (EMERGENCY if ties.emergency else None), processing)
 
 
-def _tied(who: Viewer, therapist: str | None, ties: Ties) -> Relation | None:
-    """The closest of the lasting relations."""
+def _despite(found: Relation | None, processing: str | None) -> Relation | None:
+    return msgspec.structs.replace(found, despite=processing) if found and processing else found
+
+
+def _tied(who: Viewer, therapist: str | None, ties: Ties, *, treating: bool) -> Relation | None:
+    """The closest of the lasting relations; with `treating`, only that of who treats the client in the therapist's place."""
+    if treating:
+        return Relation("cover", "TREAT", therapist) if ties.covers else None
     if ties.facilitates:
         return FACILITATOR
     if ties.covers:

@@ -36,7 +36,7 @@ _ROWS = (
     Problem("sign-in-refused", 403, "Sign-in refused", "An identity provider's answer, a link or a choice of role does not let somebody in. Start the sign-in again."),
     Problem("forbidden", 403, "Not permitted", "The caller's role does not allow this. Ask somebody whose role does. At `/v1/ehr/messages` also: the token is bound to no source, or to a disabled one."),
     Problem("trigger-not-permitted", 403, "Trigger not permitted", "The caller's role may never fire this trigger; `roles` lists those that may. The attempt is recorded."),
-    Problem("processing-restricted", 403, "Processing is restricted", "Processing of this client's data is restricted (GDPR 18); `ground` says why. Only those who treat the client read it. The attempt is recorded."),
+    Problem("processing-restricted", 403, "Processing is restricted", "Processing of this client's data is restricted (GDPR 18); `ground` says why. Those who treat the client read it, and record what is never blocked. The attempt is recorded."),
     Problem("scope-missing", 403, "Scope missing", "The scopes of the caller's token do not cover this; `scope` would. Ask an administrator for it. The attempt is recorded."),
     Problem("not-found", 404, "Not found", "There is no such path or resource, or the caller may not see it. Check the URL."),
     Problem("method-not-allowed", 405, "Method not allowed", "The path does not support this method; `Allow` lists those that it supports."),

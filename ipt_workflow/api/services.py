@@ -30,6 +30,7 @@ from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.log_proofs import LogProofs
 from ipt_workflow.service.audit.names import AuditNaming
 from ipt_workflow.service.audit.proofs import EntryProofs
 from ipt_workflow.service.audit.sums import AuditSums
@@ -48,7 +49,10 @@ from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
+from ipt_workflow.service.privacy.access_reports import AccessReports
+from ipt_workflow.service.privacy.disclosures import Disclosures
 from ipt_workflow.service.privacy.erasures import Erasures
+from ipt_workflow.service.privacy.marks import Marks
 from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
@@ -95,7 +99,7 @@ class Services:
         self.audit_exports = Exports(clinic)
         self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
-        self.proofs = EntryProofs(clinic)
+        self.proofs, self.log_proofs = EntryProofs(clinic), LogProofs(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
@@ -122,9 +126,12 @@ class ClientRights:
     """The verbs by which a clinic honours its clients' rights."""
 
     def __init__(self, clinic: Clinic) -> None:
+        self.marks = Marks(clinic)
         self.retention = Retention(clinic)
         self.erasures = Erasures(clinic)
         self.everything = ClientResources(clinic)
+        self.access_reports = AccessReports(clinic)
+        self.disclosures = Disclosures(clinic)
 
 
 class FrontDesk:

@@ -11,6 +11,7 @@ from ipt_workflow.course.payloads import (
     Amend,
     AssessRisk,
     BookSeries,
+    Consent,
     EndEarly,
     LinkSession,
     Payload,
@@ -127,6 +128,8 @@ def payload_faults(protocol: Protocol, payload: Payload, reason: str | None, con
         return [Fault("reason", FOR_ADDITIONAL)]
     if isinstance(payload, AssessRisk):
         return _risk_faults(payload, context)
+    if isinstance(payload, Consent):
+        return [Fault("data.purposes", "is only for the scope sharing")] if payload.purposes and payload.scope != "sharing" else []
     if isinstance(payload, EndEarly):
         return _ending_faults(payload)
     if isinstance(payload, BookSeries):

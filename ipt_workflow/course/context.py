@@ -60,6 +60,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     changes of protocol and options need both.
     `protocols` are those that the course may have had, by digest. A late entry is judged under the protocol of its time.
     `target` is the protocol that `change_protocol`, `migrate_protocol` or `open_followup` names.
+    `processing` is the ground of a processing restriction on the client.
     `client`, `therapist`, `linked_from` and `carried` complete the data of triggers that open or relink a course.
     `group_session` is the group's session that a `record_session` belongs to, or that a `link_session` links to.
     `other_course` is the course to which `move_entries` moves entries.
@@ -95,6 +96,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     example_therapist: str | None = None
     example_supervisor: str | None = "supervisor"
     again: bool = False
+    processing: str | None = None
 
 
 def supervisor_of(context: Context) -> Actor | None:

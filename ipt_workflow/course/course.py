@@ -9,7 +9,7 @@ from functools import cache, cached_property
 
 import msgspec
 
-from ipt_workflow.values.types import ATTENDED, CANCELLED, MISSED_BY_CLIENT, WAITED_FOR
+from ipt_workflow.values.types import ATTENDED, CANCELLED, MISSED_BY_CLIENT, OF_CARE, WAITED_FOR
 
 
 class DefaultText(msgspec.Struct, frozen=True, kw_only=True):
@@ -390,8 +390,14 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict
 
     @property
     def shared(self) -> bool:
-        """Whether this course may be shown to others: until the consent to share is withdrawn."""
-        return "sharing" not in self.withdrawn
+        """Whether this course may be shown to systems that take part in the care: until the consent to share is withdrawn."""
+        return self.shared_for("TREAT")
+
+    def shared_for(self, purpose: str) -> bool:
+        """Whether this course may be shown to others for a purpose. What does not serve care needs a consent that names it."""
+        if {"sharing", f"sharing/{purpose}"} & {*self.withdrawn}:
+            return False
+        return purpose in OF_CARE or f"sharing/{purpose}" in self.consents
 
     @cached_property
     def tallies(self) -> Mapping[str | None, Tally]:

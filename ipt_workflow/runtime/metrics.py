@@ -37,6 +37,20 @@ class Metrics:
         self.rate_limited = Counter(
             "ipt_rate_limited", "Requests that were answered with 429, by the policy.", ["policy"], registry=self.registry
         )
+        self.log_refusals = Counter(
+            "ipt_log_refusals", "Times that a log was not signed, by the reason.", ["reason"], registry=self.registry
+        )
+        self.log_submissions = Counter(
+            "ipt_log_submissions",
+            "Checkpoints that a witness was asked to cosign: cosigned, ahead, contradicts or unusable.",
+            ["witness", "outcome"],
+            registry=self.registry,
+        )
+        self.log_unwitnessed = Gauge(
+            "ipt_log_unwitnessed_seconds",
+            "For how long a checkpoint of the log has lacked its quorum of witnesses, of the organisation that has waited longest.",
+            registry=self.registry,
+        )
         self.notices_waiting = Gauge(
             "ipt_notices_waiting",
             "Notices that wait for a person, those with risk apart.",

@@ -81,6 +81,8 @@ class Settings(pydantic.BaseModel):
     delivery_ports: str
     delivery_networks: str
     secret_keys: str
+    log_key_file: str
+    log_policy_file: str
     development: bool
     commit_batch_max: Annotated[int, Field(ge=1, le=1000)]
     commit_queue_max: Annotated[int, Field(ge=1, le=100_000)]

@@ -15,7 +15,17 @@ from ipt_workflow.access.relations import AccessRules, Relation, Viewer
 from ipt_workflow.access.sessions import require_fresh
 from ipt_workflow.course import Course, attention
 from ipt_workflow.course.rules import Context
-from ipt_workflow.errors import CommandInvalid, Fault, Forbidden, NotFound, PersonNeeded, ReauthenticationNeeded, SettingsInvalid
+from ipt_workflow.errors import (
+    CommandInvalid,
+    Fault,
+    Forbidden,
+    IptError,
+    NotFound,
+    PersonNeeded,
+    ProcessingRestricted,
+    ReauthenticationNeeded,
+    SettingsInvalid,
+)
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import CourseMachine, machine_for
 from ipt_workflow.protocols import files as protocol_files
@@ -42,6 +52,7 @@ Arguments = ParamSpec("Arguments")
 HIDDEN = "hidden"  # the rule in the record of an attempt to see what exists for others
 ROLE = "role"  # the rule where the person's role may not
 SIGN_IN = "sign_in"  # the rule where the person must sign in, or sign in again
+PROCESSING = "processing_restriction"  # the rule where processing of the client's data is restricted; the ground follows
 DENIED = {(HIDDEN,), (ROLE,), (SIGN_IN,)}
 Touched = StoredCourse | str  # a course that an event names: as it was read for the principal, or its id
 NOT_SEEN = "There is no such course, or none that you may see."
@@ -267,6 +278,12 @@ class Clinic:
             await self.log(principal, "refusal", question, [stored.course.id], [ROLE])
             raise Forbidden(f"{question} with emergency access", principal.role, ("somebody with another relation to the course",))
 
+    async def require_processing(self, principal: Principal, question: str, stored: StoredCourse) -> None:
+        """Raises ProcessingRestricted while processing of the client's data is restricted, and records the attempt."""
+        if stored.processing:
+            await self.log(principal, "refusal", question, [stored.course.id], [PROCESSING, stored.processing])
+            raise ProcessingRestricted(stored.processing)
+
     async def require_fresh(self, principal: Principal, question: str) -> None:
         """Raises PersonNeeded or ReauthenticationNeeded unless a person proved lately who they are, and records the attempt."""
         try:
@@ -275,10 +292,26 @@ class Clinic:
             await self.log(principal, "refusal", question, (), [SIGN_IN])
             raise
 
-    async def hidden(self, principal: Principal, action: str, courses: Sequence[str] = (), message: str = NOT_SEEN) -> NotFound:
-        """The error for what exists, but not for this principal. The attempt is recorded, although the answer does not tell."""
+    async def hidden(self, principal: Principal, action: str, courses: Sequence[str] = (), message: str = NOT_SEEN) -> IptError:
+        """The error for what exists, but not for this principal. The attempt is recorded, although the answer does not tell.
+
+        It is ProcessingRestricted, with the ground, if a processing restriction alone hides it.
+        """
+        if courses and (ground := await self._restricted_for(principal, courses)):
+            await self.log(principal, "refusal", action, courses, [PROCESSING, ground])
+            return ProcessingRestricted(ground)
         await self.log(principal, "refusal", action, courses, [HIDDEN])
         return NotFound(message)
+
+    async def _restricted_for(self, principal: Principal, courses: Sequence[str]) -> str | None:
+        """The ground of the processing restriction, if the principal would see one of these courses without it."""
+        found = [each for each in await self.read(stored_courses.courses_by_id, courses) if each.processing]
+        who = self.viewer(principal)
+        shown = any(_at_once(who, msgspec.structs.replace(each, processing=None)) for each in found)
+        if found and not shown and who.has_ties:
+            ids = [each.course.id for each in found]
+            shown = bool(await self.read(stored_relations.relations_of, who, ids, self.clock.now(), processed=True))
+        return found[0].processing if shown else None
 
     async def log(
         self, principal: Principal, kind: str, action: str, courses: Iterable[Touched] = (), rules: Iterable[str] = ()
@@ -311,12 +344,13 @@ class Clinic:
     ) -> LoggedEvent:
         """An event of the audit log, to be committed with other writes. With `publish`, subscribers receive it.
 
-        Its basis is `why`: else the relation to a course that was read for the principal, else that of their role. What was denied
-        has no basis. `command` is the encoded RefusedCommand of a refusal.
+        Its basis is `why`: else the relation to a course that was read for the principal, else that of their role. What was denied has no
+        basis. If a processing restriction does not bind them, its ground is among the rules. `command` is the encoded RefusedCommand of a refusal.
         """
         touched, broken = list(courses), tuple(rules)
         why = why or next((each.relation for each in touched if isinstance(each, StoredCourse) and each.relation), None)
         why = why or relations.standing(self.viewer(principal))
+        broken = broken or ((PROCESSING, why.despite) if why.despite else ())
         return LoggedEvent(
             organisation=self.organisation,
             id=new_id(),
@@ -328,7 +362,7 @@ class Clinic:
             action=action,
             rules=broken,
             request_id=principal.request_id,
-            basis=None if kind == "refusal" and broken in DENIED else why.basis,
+            basis=None if kind == "refusal" and (broken in DENIED or broken[:1] == (PROCESSING,)) else why.basis,
             purpose=why.purpose,
             command=command,
             courses=tuple(each.course.id if isinstance(each, StoredCourse) else each for each in touched),
@@ -338,7 +372,9 @@ class Clinic:
 
 def _at_once(who: Viewer, stored: StoredCourse) -> Relation | None:
     course = stored.course
-    return relations.at_once(who, course.therapist, restricted=stored.restricted, shared=course.shared)
+    return relations.at_once(
+        who, course.therapist, restricted=stored.restricted, shared=course.shared, processing=stored.processing
+    )
 
 
 def _definition(protocol: Protocol, now: dt.datetime) -> StoredProtocol:

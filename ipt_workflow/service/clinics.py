@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from ipt_workflow.service.audit.witnesses import Witnesses
 from ipt_workflow.service.background import one_round
 from ipt_workflow.service.clinic import Clinic, clinic_of
 from ipt_workflow.service.installation import Installation
@@ -67,13 +68,16 @@ class Clinics:
         courses: Counter[tuple[str, str]] = Counter()
         deliveries: Counter[str] = Counter()
         waiting: Counter[tuple[str, bool]] = Counter()
+        unwitnessed = 0.0
         for clinic in active:
             courses.update({(protocol, state): n for protocol, state, n in await clinic.read(stored_courses.courses_by_state)})
             deliveries.update(await clinic.read(stored_deliveries.counts))
             waiting.update({(source, risk): n for source, risk, n in await clinic.read(stored_notices.waiting_by_source)})
+            unwitnessed = max(unwitnessed, await Witnesses(clinic).unwitnessed_seconds())
         metrics = self.installation.metrics
         metrics.set_courses([(*key, count) for key, count in courses.items()])
         metrics.set_deliveries(deliveries)
+        metrics.log_unwitnessed.set(unwitnessed)
         metrics.set_waiting([(*key, count) for key, count in waiting.items()])
         return metrics.text()
 

@@ -36,6 +36,7 @@ from ipt_workflow.service.clinic import ROLE, Clinic, new_id
 from ipt_workflow.service.writes import IdempotencyKey, Opening
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import groups as stored_groups
+from ipt_workflow.store import processing
 from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.units import (
@@ -78,12 +79,16 @@ async def retrying(
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A client's record. If it is not `known`, the commit makes it. `open_course` is the client's open acute course."""
+    """A client's record. If it is not `known`, the commit makes it. `open_course` is the client's open acute course.
+
+    `processing` is the ground of a processing restriction.
+    """
 
     id: str
     ref: str
     known: bool
     open_course: str | None = None
+    processing: str | None = None
 
     @property
     def new(self) -> NewClient | None:
@@ -142,7 +147,9 @@ class Decisions:
         known = await self.clinic.read(stored_courses.client_id, ref)
         if known is None:
             return Client(new_id(), ref, known=False)
-        return Client(known, ref, known=True, open_course=await self.clinic.read(stored_courses.other_open_course, known))
+        grounds = await self.clinic.read(processing.grounds, known)
+        open_course = await self.clinic.read(stored_courses.other_open_course, known)
+        return Client(known, ref, known=True, open_course=open_course, processing=grounds[0] if grounds else None)
 
     async def new_client(self, course: Course, commands: tuple[Command, ...]) -> Client | None:
         """The client whom `relink_client` names; None for any other command."""
@@ -160,7 +167,8 @@ class Decisions:
         """Everything that deciding these commands needs from outside the course."""
         course = stored.course
         now = max(self.clinic.clock.now(), course.last_recorded_at)
-        context = self.clinic.context(principal, now)
+        restricted = stored.processing or (client.processing if client else None)
+        context = self.clinic.context(principal, now, processing=restricted)
         first = commands[0]
         if _look_back(commands, course, now):
             entries = await self.clinic.entries(course.id)  # perhaps later ones too, which make the commit lose
@@ -188,7 +196,7 @@ class Decisions:
         if payload is None or stored is None or stored.course.id == course.id:
             return None
         seen = await self.clinic.seen(principal, stored)
-        if seen is None or seen.is_glimpse:
+        if seen is None or seen.is_glimpse or seen.processing:
             return None
         entries = (await self.clinic.entries(payload.course))[: stored.course.version]
         return OtherCourse(course=stored.course, history=journal.facts(entries), given=journal.given(entries), reasons=reasons)
@@ -223,6 +231,7 @@ class Decisions:
             client=client.id,
             therapist=therapist,
             other_open_course=client.open_course,
+            processing=client.processing,
         )
         answer = machine_for(protocol).preview(None, (command,), context)
         return DecidedOpening(client=client, command=command, context=context, answer=answer)

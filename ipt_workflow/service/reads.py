@@ -10,7 +10,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.course import Course, examples
 from ipt_workflow.course.rules import Context
 from ipt_workflow.course.triggers import MOVES, Command
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, ProcessingRestricted
 from ipt_workflow.journal import Entry
 from ipt_workflow.machine import Option
 from ipt_workflow.service import views
@@ -60,7 +60,7 @@ class CourseReads:
     async def _seen(self, principal: Principal, course_id: str) -> StoredCourse | None:
         try:
             return await self.clinic.visible_course(principal, course_id)
-        except NotFound:
+        except (NotFound, ProcessingRestricted):
             return None
 
     def _details(
@@ -116,7 +116,7 @@ class CourseReads:
         course = stored.course
         now = max(self.clinic.clock.now(), course.last_recorded_at)
         named = await self.staff.examples(course)
-        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), **named}
+        outside = {"other_open_course": other, "client": new_id(), "course_id": new_id(), "processing": stored.processing, **named}
         return self.clinic.with_history(
             self.clinic.context(principal, max(now, at) if at else now, **outside), entries[: course.version]
         )

@@ -1,21 +1,28 @@
-"""Whether courses are shared, and the events that tell subscribers when sharing ended or began again."""
+"""Whether courses are shared, and for what; and the events that tell subscribers when sharing ended or began again."""
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.store import processing
 from ipt_workflow.store.courses import course_decoder, one_of
+from ipt_workflow.store.processing import CourseStanding
 from ipt_workflow.store.schema import tables
+from ipt_workflow.values.types import OF_CARE, SharingPurpose
 
 course, entry, event = tables.course, tables.entry, tables.event
 WITHHELD, RESUMED = "withheld", "resumed"  # the kinds of these events
+PURPOSES: frozenset[str] = frozenset(get_args(SharingPurpose))
 CAUSES = {WITHHELD: "withdraw_consent", RESUMED: "record_consent"}  # the triggers that may cause them
 
 _owner = sa.bindparam("owner", type_=sa.String)
 _versions = {
-    dialect: sa.select(course.c.id, course.c.version, course.c.snapshot).where(course.c.organisation == _owner, listed)
+    dialect: sa.select(course.c.id, course.c.version, processing.ground_of(), processing.objected(), course.c.snapshot).where(
+        course.c.organisation == _owner, listed
+    )
     for dialect, listed in one_of(course.c.id, "ids").items()
 }
 _consents = (
@@ -43,11 +50,34 @@ _published = {
 }
 
 
-def versions(connection: sa.Connection, organisation: str, ids: Iterable[str]) -> dict[str, tuple[int, bool]]:
-    """The version of each course, and whether it is shared."""
+class Sharing(msgspec.Struct, frozen=True):
+    """For which purposes a course may be shown to others, as it stood when that was read.
+
+    Consent decides, by purpose. An objection takes out what does not serve care, a processing restriction everything.
+    """
+
+    open_to: frozenset[str] = PURPOSES
+    standing: CourseStanding | None = None
+
+    @property
+    def of_care(self) -> bool:
+        """Whether systems that take part in the care are shown the course."""
+        return "TREAT" in self.open_to
+
+
+def sharing(connection: sa.Connection, organisation: str, ids: Iterable[str]) -> dict[str, Sharing]:
+    """For which purposes each of these courses may be shown to others now."""
     known = {"owner": organisation, "ids": list(ids)}
     rows = connection.execute(_versions[connection.dialect.name], known) if known["ids"] else ()
-    return {row.id: (row.version, course_decoder.decode(row.snapshot).shared) for row in rows}
+    return {row.id: _sharing(CourseStanding(row.version, row.processing, row.objected), row.snapshot) for row in rows}
+
+
+def _sharing(standing: CourseStanding, snapshot: bytes) -> Sharing:
+    if standing.processing:
+        return Sharing(frozenset(), standing)
+    allowed = OF_CARE if standing.objected else PURPOSES
+    known = course_decoder.decode(snapshot)
+    return Sharing(frozenset(each for each in allowed if known.shared_for(each)), standing)
 
 
 def publish_changes(connection: sa.Connection, organisation: str, last: int) -> int:
@@ -63,7 +93,8 @@ def publish_changes(connection: sa.Connection, organisation: str, last: int) -> 
     in_order = sorted(connection.execute(_published[connection.dialect.name], known), key=lambda row: row.position)
     published = {row.course_id: row.kind for row in in_order}
     causes: list[tuple[Any, str]] = []
-    for course_id, (_, shared) in versions(connection, organisation, known["ids"]).items():
+    for course_id, found in sharing(connection, organisation, known["ids"]).items():
+        shared = found.of_care
         if shared == (published.get(course_id) == WITHHELD):
             kind = RESUMED if shared else WITHHELD
             own = [row for row in consents if row.course_id == course_id]

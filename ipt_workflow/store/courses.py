@@ -14,7 +14,7 @@ from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import attention, client_keys, relations, roles
+from ipt_workflow.store import attention, client_keys, processing, relations, roles
 from ipt_workflow.store.schema.tables import client, course, entry, entry_data, person
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
@@ -24,8 +24,9 @@ class StoredCourse(msgspec.Struct, frozen=True):
     """A course as its row holds it. `client_ref` is None if the client was erased.
 
     `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices and unreviewed emergency
-    accesses, and `unassigned` where the therapist is no person who may give therapy here. `relation` is that of the person who sees the
-    course, once it is known. `key` is the id of the key under which its texts are sealed, if it is known.
+    accesses, and `unassigned` where the therapist is no person who may give therapy here. `processing` is the ground of the processing
+    restriction on its client. `relation` is that of the person who sees the course, once it is known. `key` is the id of the key under which
+    its texts are sealed, if it is known.
     """
 
     course: Course
@@ -33,6 +34,7 @@ class StoredCourse(msgspec.Struct, frozen=True):
     client_ref: str | None
     asked: Mapping[str, dt.datetime] = {}
     restricted: bool = False
+    processing: str | None = None
     relation: Relation | None = None
     key: str | None = None
 
@@ -71,6 +73,7 @@ WITH_PEOPLE = course.outerjoin(person, sa.and_(person.c.organisation == course.c
 _ref = sa.select(client.c.ref).where(client.c.organisation == course.c.organisation, client.c.id == course.c.client_id)
 COLUMNS = (
     *(course.c.id, course.c.snapshot, course.c.head, _ref.correlate(course).scalar_subquery().label("ref"), course.c.restricted),
+    processing.ground_of(),
     client_keys.current(course.c.organisation, course.c.id).label("key"),
     attention.UNREVIEWED_SINCE.label("emergency_since"),
     *(*attention.ATTENTION_OF_NOTICES, person.c.roles, person.c.status, person.c.left_at),
@@ -84,6 +87,7 @@ def stored_course(
     head: str,
     ref: str | None,
     restricted: bool,
+    processing_ground: str | None,
     key: str | None,
     emergency_since: dt.datetime | None,
     waits_since: dt.datetime | None,
@@ -95,7 +99,7 @@ def stored_course(
     known = roles.staff_member(found.therapist or "", *therapist) if therapist[0] is not None else None
     asked = {"notices": waits_since, "risk": risk_since, "unassigned": people.unassigned_since(found, known)}
     since = {kind: at for kind, at in asked.items() if at is not None}
-    return StoredCourse(found, head, ref, since | attention.kinds_since(emergency_since), restricted, key=key)
+    return StoredCourse(found, head, ref, since | attention.kinds_since(emergency_since), restricted, processing_ground, key=key)
 
 
 WITH_DATA = entry.outerjoin(
@@ -113,12 +117,13 @@ def _raw(column: sa.Column[Any], name: str | None = None) -> sa.ColumnElement[An
     return sa.type_coerce(column, sa.types.NullType()).label(name or column.name)
 
 
-_raw_entries = sa.select(
+RAW_ENTRY = (
     *(_raw(column) for column in entry.c),
     _raw(entry_data.c.salt),
     _raw(entry_data.c.sealed),
     _raw(entry_data.c.seq, "sealed_seq"),
-).select_from(WITH_DATA)
+)
+_raw_entries = sa.select(*RAW_ENTRY).select_from(WITH_DATA)
 
 
 def load_entries(

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import consents, log
+from ipt_workflow.store.consents import Sharing
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -37,7 +38,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with the entry it names, or with the refused trigger and its rules.
 
-    `shared` is False if consent to share its course was withdrawn; `version` is the version of the course at which that was read.
+    `sharing` says for which purposes its course may be shown to others; that of an event about no course is for all.
     """
 
     id: str
@@ -51,8 +52,7 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     entry: Entry | None
     refused: str | None
     rules: tuple[str, ...]
-    shared: bool
-    version: int | None
+    sharing: Sharing
 
     @property
     def trigger(self) -> str | None:
@@ -230,11 +230,11 @@ def last_position(connection: sa.Connection, organisation: str) -> tuple[int, st
 
 
 def _read_all(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[StoredEvent]:
-    courses = consents.versions(connection, organisation, {row.course_id for row in rows if row.course_id})
-    return [_stored(row, *courses.get(row.course_id, (None, True))) for row in rows]
+    courses = consents.sharing(connection, organisation, {row.course_id for row in rows if row.course_id})
+    return [_stored(row, courses.get(row.course_id, Sharing())) for row in rows]
 
 
-def _stored(row: Any, version: int | None, shared: bool) -> StoredEvent:
+def _stored(row: Any, sharing: Sharing) -> StoredEvent:
     return StoredEvent(
         id=row.id,
         position=row.position,
@@ -247,6 +247,5 @@ def _stored(row: Any, version: int | None, shared: bool) -> StoredEvent:
         entry=read(row.canonical, salt=None, sealed=None) if row.canonical is not None else None,
         refused=row.action,
         rules=tuple(row.rules.split(",")) if row.rules else (),
-        shared=shared,
-        version=version,
+        sharing=sharing,
     )

@@ -91,7 +91,7 @@ def _check(
     chain = journal.check_chain(((row.canonical, row.hash, *text) for row, text in stored), organisation, course_id)
     entries: list[Entry] = []
     for seq, (row, text) in enumerate(stored[: (chain.bad_seq or len(stored) + 1) - 1], start=1):
-        entry, fault = _read(connection, row, text)
+        entry, fault = read_entry(connection, row, text)
         if entry is None:
             return Checked(entries=seq, erased=0, bad_seq=seq, fault=fault)
         entries.append(entry)
@@ -101,8 +101,8 @@ def _check(
     return Checked(entries=chain.entries, erased=chain.erased, bad_seq=seq, fault=fault) if fault else chain
 
 
-def _read(connection: sa.Connection, row: sa.Row[Any], text: Text) -> tuple[Entry | None, str | None]:
-    """The entry of a row and its opened text, or a fault if the columns disagree with the bytes."""
+def read_entry(connection: sa.Connection, row: sa.Row[Any], text: Text) -> tuple[Entry | None, str | None]:
+    """The entry of a row that begins with `RAW_ENTRY` and its opened text, or a fault if the columns disagree with the bytes."""
     salt, sealed = text
     try:
         entry = journal.read(row.canonical, salt=salt, sealed=sealed)

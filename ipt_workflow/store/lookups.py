@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ipt_workflow.journal import Entry, read
-from ipt_workflow.store import courses, notices, roles, sources, structs
+from ipt_workflow.store import courses, notices, processing, roles, sources, structs
 from ipt_workflow.store.access import StoredSession
 from ipt_workflow.store.courses import StoredCourse, one_of, to_driver
 from ipt_workflow.store.schema import row_security, tables
@@ -230,8 +230,8 @@ def _client(rows: list[list[Any]]) -> KnownClient:
         client_id,
         ref,
         tuple(
-            StoredCourse(courses.course_decoder.decode(snapshot), head, ref, restricted=restricted)
-            for _, snapshot, head, restricted in held
+            StoredCourse(courses.course_decoder.decode(snapshot), head, ref, restricted=restricted, processing=ground)
+            for _, snapshot, head, restricted, ground in held
         ),
     )
 
@@ -255,7 +255,15 @@ _of_client = sa.and_(_course.c.organisation == _client_row.c.organisation, _cour
 NOTICES = Lookup((_notice_row.c.key, *notices.COLUMNS), _notice)  # by the digest of the message
 VERSIONS_OF_RESOURCE = ManyRowLookup((_notice_row.c.resource_key, *notices.COLUMNS), _versions)
 CLIENTS = ManyRowLookup(
-    (_client_row.c.ref, _client_row.c.id, _course.c.id, _course.c.snapshot, _course.c.head, _course.c.restricted),
+    (
+        _client_row.c.ref,
+        _client_row.c.id,
+        _course.c.id,
+        _course.c.snapshot,
+        _course.c.head,
+        _course.c.restricted,
+        processing.ground_of(),
+    ),
     _client,
     _client_row.outerjoin(_course, _of_client),
 )
@@ -276,6 +284,9 @@ SESSIONS = CredentialLookup(tables.sign_in_session, "id", StoredSession.__struct
 SOURCES = ManyRowLookup(sources.WITH_KEYS_COLUMNS, sources.keyed_source, sources.WITH_KEYS)
 ANSWERS = Lookup(structs.columns(tables.idempotency, KeptAnswer), KeptAnswer)
 VERSIONS = Lookup((tables.course.c.id, tables.course.c.version), _version)
+STANDINGS = Lookup(
+    (tables.course.c.id, tables.course.c.version, processing.ground_of(), processing.objected()), processing.standing
+)
 
 _linked = (
     sa.select(_entry.c.canonical, _entry.c.hash, _entry.c.course_id)

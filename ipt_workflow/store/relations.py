@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ipt_workflow.access.relations import Relation, Ties, Viewer, relation
+from ipt_workflow.store import processing
 from ipt_workflow.store.schema.tables import (
     course,
     cover,
@@ -172,18 +173,22 @@ def supervisees_of(connection: sa.Connection, organisation: str, supervisor: str
 
 
 def relations_of(
-    connection: sa.Connection, organisation: str, who: Viewer, ids: Sequence[str], now: dt.datetime
+    connection: sa.Connection, organisation: str, who: Viewer, ids: Sequence[str], now: dt.datetime, *, processed: bool = False
 ) -> dict[str, Relation]:
-    """How a person is related to each of these courses at this moment, as far as the courses exist for them."""
+    """How a person is related to each of these courses at this moment, as far as the courses exist for them.
+
+    With `processed`, as if no processing was restricted.
+    """
     statement = _ties_to(supervises=who.sees_supervisees)
     related = {}
     for row in connection.execute(statement, {**values(organisation, who, now), "ids": list(ids)}).mappings():
         ties = Ties(**{kind: bool(found) for kind, found in row.items() if kind not in _DECIDING})
-        related[row["id"]] = relation(who, row["therapist"], ties, restricted=row["restricted"], shared=row["shared"])
+        deciding = {name: row[name] for name in ("restricted", "shared", "processing")}
+        related[row["id"]] = relation(who, row["therapist"], ties, **(deciding | ({"processing": None} if processed else {})))
     return {course_id: found for course_id, found in related.items() if found}
 
 
-_DECIDING = ("id", "therapist", "restricted", "shared")  # the columns of a course that decide beside the ties to it
+_DECIDING = ("id", "therapist", "restricted", "shared", "processing")  # what decides of a course beside the ties to it
 
 
 @cache
@@ -192,7 +197,7 @@ def _ties_to(*, supervises: bool) -> sa.Select[Any]:
     tied = _tied(supervises=supervises)
     kinds = {"named": tied.named, EMERGENCY: tied.emergency, **tied.kinds}
     columns = [course.c.id.in_(ids_of()).label(kind) for kind, ids_of in kinds.items()]
-    statement = sa.select(*(course.c[name] for name in _DECIDING), *columns)
+    statement = sa.select(*(course.c[name] for name in _DECIDING[:-1]), processing.ground_of(), *columns)
     return statement.where(course.c.organisation == ORGANISATION, course.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
@@ -200,12 +205,14 @@ class Sight(msgspec.Struct, frozen=True):
     """What somebody may see at a moment: every course, or those that meet a condition whose parameters are `values`.
 
     It decides the text of a statement, so statements are made once for each sight.
-    `rule` is how it is decided; `ties` are the kinds of tie that open courses beside the person's own.
+    `rule` is how it is decided; `ties` are the kinds of tie that open courses beside the person's own. `restricting`: processing is
+    restricted of some clients, so only who treats them sees their courses.
     """
 
     rule: Literal["everything", "shared", "nothing", "organisation", "tied"]
     ties: tuple[str, ...] = ()
     supervises: bool = False
+    restricting: bool = False
 
     @property
     def condition(self) -> sa.ColumnElement[bool] | None:
@@ -253,28 +260,35 @@ def values(organisation: str, who: Viewer, now: dt.datetime) -> dict[str, Any]:
 
 def sight(connection: sa.Connection, organisation: str, who: Viewer, now: dt.datetime) -> Sight:
     """What a person may see at this moment."""
-    if who.unrestricted:
-        return Sight("shared") if who.bound_by_sharing else EVERYTHING
-    if not who.has_ties:
+    if not (who.unrestricted or who.has_ties):
         return Sight("nothing")
-    if who.sees_organisation:
-        return Sight("organisation")
-    asked = values(organisation, who, now)
-    found = connection.execute(_ties_held(supervises=who.sees_supervisees), asked).mappings().one()
-    return Sight("tied", tuple(kind for kind, held in found.items() if held), who.sees_supervisees)
+    if who.has_ties and not who.sees_organisation:
+        asked = values(organisation, who, now)
+        found = connection.execute(_ties_held(supervises=who.sees_supervisees), asked).mappings().one()
+        ties = tuple(kind for kind, held in found.items() if held)
+        return Sight("tied", ties, who.sees_supervisees, bool(ties) and processing.any_in_force(connection, organisation))
+    restricting = processing.any_in_force(connection, organisation)
+    if who.has_ties:
+        return Sight("organisation", restricting=restricting)
+    return Sight("shared" if who.bound_by_sharing else "everything", restricting=restricting)
 
 
 @cache
 def _condition(seen: Sight) -> Any:
+    free = processing.free(course, ORGANISATION) if seen.restricting else sa.true()
     if seen.rule == "everything":
-        return None
+        return free if seen.restricting else None
     if seen.rule == "shared":
-        return course.c.shared
+        return sa.and_(course.c.shared, free)
     if seen.rule == "nothing":
         return sa.false()
     tied, own = _tied(supervises=seen.supervises), course.c.therapist == VIEWER
     if seen.rule == "organisation":
-        return sa.or_(~course.c.restricted, own, course.c.id.in_(tied.named()), course.c.id.in_(tied.emergency()))
+        admitted = sa.or_(~course.c.restricted, course.c.id.in_(tied.named()))
+        if not seen.restricting:
+            return sa.or_(admitted, own, course.c.id.in_(tied.emergency()))
+        treating = sa.or_(free, course.c.id.in_(tied.covers()))
+        return sa.or_(sa.and_(admitted, treating), own, course.c.id.in_(tied.emergency()))
     if seen.own_only:
         return own
     return course.c.id.in_(sa.select(_reached(seen).c.id))
@@ -284,12 +298,18 @@ def _reached(seen: Sight, *which: sa.ColumnElement[bool]) -> Any:
     """The ids of the courses that a tied viewer sees, as one statement: beside an OR, no database would use the index of therapists."""
     tied, itself = _tied(supervises=seen.supervises), course.alias()
     ours = sa.select(itself.c.id).where(itself.c.organisation == ORGANISATION, *which)
-    admitted = sa.or_(~itself.c.restricted, itself.c.id.in_(tied.named()))
     return sa.union_all(
         ours.where(itself.c.therapist == VIEWER),
-        *(ours.where(itself.c.id.in_(tied.kinds[kind]()), admitted) for kind in seen.ties if kind in tied.kinds),
+        *(ours.where(*_by_tie(seen, tied, kind, itself)) for kind in seen.ties if kind in tied.kinds),
         *([ours.where(itself.c.id.in_(tied.emergency()))] if EMERGENCY in seen.ties else []),
     ).subquery()
+
+
+def _by_tie(seen: Sight, tied: _Tied, kind: str, courses: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    """The conditions that a lasting tie opens a course."""
+    admitted = sa.or_(~courses.c.restricted, courses.c.id.in_(tied.named()))
+    free = [processing.free(courses, ORGANISATION)] if seen.restricting and kind != "covers" else []
+    return courses.c.id.in_(tied.kinds[kind]()), admitted, *free
 
 
 @cache
@@ -297,8 +317,7 @@ def _walked(seen: Sight) -> Any:
     if seen.rule != "tied" or seen.own_only:
         return seen.condition
     tied = _tied(supervises=seen.supervises)
-    admitted = sa.or_(~course.c.restricted, course.c.id.in_(tied.named()))
-    by_ties = [sa.and_(course.c.id.in_(tied.kinds[kind]()), admitted) for kind in seen.ties if kind in tied.kinds]
+    by_ties = [sa.and_(*_by_tie(seen, tied, kind, course)) for kind in seen.ties if kind in tied.kinds]
     opened = [course.c.id.in_(tied.emergency())] if EMERGENCY in seen.ties else []
     return sa.or_(course.c.therapist == VIEWER, *by_ties, *opened)
 
@@ -309,9 +328,12 @@ _any_restricted = (
 
 
 def hides_any(connection: sa.Connection, organisation: str, who: Viewer) -> bool:
-    """Whether there are courses in the organisation that the person may not see, as far as a restriction or their role says."""
+    """Whether there are courses in the organisation that the person may not see, as far as a restriction or their role says.
+
+    A processing restriction hides none of the log from an auditor: it is how it is proved.
+    """
     if who.unrestricted:
         return False
-    if not who.sees_organisation:
+    if not who.sees_organisation or processing.any_in_force(connection, organisation):
         return True
     return connection.execute(_any_restricted, {"organisation": organisation}).first() is not None

@@ -12,6 +12,7 @@ from ipt_workflow.store import events, structs
 from ipt_workflow.store.attention import WAITING
 from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import tables
+from ipt_workflow.values.types import SharingPurpose
 
 delivery, subscription, key = tables.delivery, tables.subscription, tables.subscription_key
 _LISTS = ("types", "courses")  # columns that hold a JSON list
@@ -25,6 +26,7 @@ class StoredSubscription(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...]
     courses: tuple[str, ...] | None
     scope: str
+    purpose: SharingPurpose = "TREAT"
     status: str
     reason: str | None = None
     created_at: dt.datetime
@@ -40,6 +42,7 @@ class SubscriptionUpdate(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] | UnsetType = UNSET
     courses: tuple[str, ...] | UnsetType | None = UNSET
     scope: str | UnsetType = UNSET
+    purpose: SharingPurpose | UnsetType = UNSET
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,16 +63,17 @@ class SubscriptionTerms(msgspec.Struct, frozen=True):
     types: tuple[str, ...]
     courses: tuple[str, ...] | None
     scope: str
+    purpose: str
     status: str
 
 
 def terms_of(known: StoredSubscription) -> SubscriptionTerms:
-    return SubscriptionTerms(known.url, known.types, known.courses, known.scope, known.status)
+    return SubscriptionTerms(known.url, known.types, known.courses, known.scope, known.purpose, known.status)
 
 
-def _terms(_id: str, url: str, types: str, courses: str | None, scope: str, status: str) -> SubscriptionTerms:
+def _terms(_id: str, url: str, types: str, courses: str | None, *more: str) -> SubscriptionTerms:
     listed = tuple(msgspec.json.decode(courses)) if courses is not None else None
-    return SubscriptionTerms(url, tuple(msgspec.json.decode(types)), listed, scope, status)
+    return SubscriptionTerms(url, tuple(msgspec.json.decode(types)), listed, *more)
 
 
 TERMS = Lookup([subscription.c[name] for name in ("id", *SubscriptionTerms.__struct_fields__)], _terms)
@@ -94,7 +98,7 @@ def _same(connection: sa.Connection, organisation: str, new: StoredSubscription)
 
 def _compared(known: StoredSubscription) -> tuple[object, ...]:
     courses = None if known.courses is None else frozenset(known.courses)
-    return (known.url, frozenset(known.types), courses, known.scope)
+    return (known.url, frozenset(known.types), courses, known.scope, known.purpose)
 
 
 def find_all(connection: sa.Connection, organisation: str, after: str = "", limit: int | None = None) -> list[StoredSubscription]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ipt_workflow.access.relations import Viewer
 from ipt_workflow.course.discussed import Discussed
 from ipt_workflow.journal import Entry
-from ipt_workflow.store import relations, roles
+from ipt_workflow.store import processing, relations, roles
 from ipt_workflow.store.courses import (
     COLUMNS,
     FEW,
@@ -52,6 +52,7 @@ class OpenCourse(msgspec.Struct, frozen=True):
     therapist: str | None
     restricted: bool
     shared: bool
+    processing: str | None
     undiscussed_since: dt.datetime | None
 
 
@@ -60,10 +61,9 @@ def open_courses_of(connection: sa.Connection, organisation: str, therapists: Se
     values = {"organisation": organisation, "therapists": list(therapists), "limit": limit}
     columns = ("id", "therapist", "restricted", "shared", "snapshot")
     rows = _first_open(connection, columns, relations.EVERYTHING, values)
-    return [
-        OpenCourse(row.id, row.therapist, row.restricted, row.shared, _discussed.decode(row.snapshot).undiscussed_since)
-        for row in rows
-    ]
+    grounds = processing.courses_restricted(connection, organisation, [row.id for row in rows])
+    undiscussed = {row.id: _discussed.decode(row.snapshot).undiscussed_since for row in rows}
+    return [OpenCourse(row.id, row.therapist, row.restricted, row.shared, grounds.get(row.id), undiscussed[row.id]) for row in rows]
 
 
 def flagged(

@@ -65,6 +65,10 @@ Medium = Literal["face_to_face", "video", "telephone", "email", "text"]
 Participant = Literal["client", "partner", "parent", "guardian", "family", "carer", "interpreter", "group", "other"]
 Stage = Literal["renegotiation", "impasse", "dissolution"]
 ConsentScope = Literal["treatment", "recording", "sharing", "family_contact"]
+# What a record is shared for (codes of HL7's v3-PurposeOfUse). For care it is shared until that is withdrawn, for all else after a consent that
+# names the purpose: quality, public health, research.
+SharingPurpose = Literal["TREAT", "HPAYMT", "HOPERAT", "HQUALIMP", "PUBHLTH", "HRESCH"]
+OF_CARE = frozenset({"TREAT", "HPAYMT", "HOPERAT"})
 Consenting = Literal["client", "partner", "parent", "guardian", "family", "carer"]
 Format = Literal["individual", "group", "couple", "telephone"]
 Provider = Literal["mental_health_clinician", "non_specialist"]

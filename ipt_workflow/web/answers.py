@@ -40,7 +40,7 @@ BY_SLUG = REWORDED | {
     "not-found": noted("There is nothing here, or nothing that you may see. Check the address."),
     "emergency-reviewed": noted("A supervisor has reviewed the emergency access already."),
     "record-held": noted("There is a hold on the client's record. Nothing of it is erased until the hold has ended."),
-    "processing-restricted": noted("Processing of this client's data is restricted. Only those who treat the client read it."),
+    "processing-restricted": noted("Processing of this client's data is restricted. Those who treat the client read it."),
     "quota-exceeded": noted("Too many pages were asked for. Wait a moment, then try again."),
     "busy": noted("The service is busy. Wait a moment, then try again."),
 }

@@ -89,6 +89,10 @@ SENTENCES = {
     "state_allows.recorded": "This is recorded already. If its time is wrong, put it right.",
     "state_allows.step": "This is not possible yet: the course is {state}. Take the step first that leads on from there.",
     "state_allows.unknown": "{protocol} has no such step. Choose another one.",
+    # processing
+    "processing_not_restricted": (
+        "Processing of the client's data is restricted. Until it is lifted, record only risk, contacts, notes and what else is never blocked."
+    ),
     # rhythm
     "rhythm_tracked": "The social rhythm has been tracked for {tracked} of {weeks} weeks. Record the other weeks.",
     # sessions

@@ -11,7 +11,13 @@ import ipt_workflow
 
 PACKAGE = Path(ipt_workflow.__file__).parent
 FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if "migrations" not in file.parts]
-NOUNS_OF_THE_FIELD = {"opening", "ending", "setting", "unmasking"}  # of a course, of therapy, of care, of text
+NOUNS_OF_THE_FIELD = {
+    "opening",
+    "ending",
+    "setting",
+    "unmasking",
+    "processing",
+}  # of a course, of therapy, of care, of text, of data
 TAKEN_AWAY = (
     PACKAGE / "journal" / "proof" / "ipt_verify.py"
 )  # an auditor's one file, which needs no other: it holds several subjects

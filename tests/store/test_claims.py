@@ -18,7 +18,7 @@ FIRST = {"sqlite": "ix_delivery_in_lane (subscription_id=? AND lane=?", "postgre
 
 def subscription(subscription_id: str) -> dict:
     values = {
-        "organisation": "default", "id": subscription_id, "url": "https://ehr.example/hook", "types": "*", "scope": "thin",
+        "organisation": "default", "id": subscription_id, "url": "https://ehr.example/hook", "types": "*", "scope": "thin", "purpose": "TREAT",
         "status": "active", "created_at": NOW, "created_by": "admin-1",
     }  # fmt: skip
     return {column.name: values.get(column.name) for column in tables.subscription.columns}

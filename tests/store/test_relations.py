@@ -45,6 +45,7 @@ an_emergency = some.fixed_dictionaries(
 a_clinic = some.fixed_dictionaries(
     {
         "withheld": some.sets(some.sampled_from(COURSES)),
+        "processing": some.sets(some.sampled_from(CLIENTS)),
         "emergencies": some.lists(an_emergency, max_size=3),
         "therapists": some.fixed_dictionaries(dict.fromkeys(COURSES, some.none() | person)),
         "restricted": some.dictionaries(some.sampled_from(COURSES), some.sets(person)),
@@ -80,6 +81,10 @@ def fill(connection: sa.Connection, organisation: str, clinic: dict) -> None:
             for each, who in clinic["therapists"].items()
         ),
     )
+    marked = {"kind": "restriction", "ground": "unlawful", "set_by": "ann", "set_role": "admin", "set_at": NOW}
+    insert(tables.client_mark, *({"id": each, "client_id": each, **marked} for each in clinic["processing"]))
+    lifted = {"ended_at": NOW, "ended_by": "ann", "client_informed": True}
+    insert(tables.client_mark, *({"id": f"{each}-lifted", "client_id": each, **marked, **lifted} for each in CLIENTS))
     told = {"told_by": "ann", "told_at": NOW}
     for group, named in clinic["facilitators"].items():
         for seq, people in enumerate(named, start=1):
@@ -175,10 +180,12 @@ def test_lists_single_reads_and_the_predicate_agree(stored, clinic):
                     expected(clinic, who, course),
                     restricted=course in clinic["restricted"],
                     shared=course not in clinic["withheld"],
+                    processing="unlawful" if client_of(course) in clinic["processing"] else None,
                 )
             )
         }
         assert related == right, who
         assert listed == [set(right)] * 3, who
         withheld = clinic["withheld"] if who.bound_by_sharing else set()
+        withheld |= {each for each in COURSES if client_of(each) in clinic["processing"]} if who.unrestricted else set()
         assert hides or set(right) == set(COURSES) - withheld, who

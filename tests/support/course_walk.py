@@ -97,6 +97,7 @@ class Walk:
         self.group_session: GroupHeld | None = None
         self.other_course: OtherCourse | None = None
         self.held_before: HeldBefore | None = None
+        self.processing: str | None = None
 
     def copy(self) -> "Walk":
         return copy.copy(self)  # nothing that a walk holds is changed in place
@@ -150,6 +151,7 @@ class Walk:
             group_session=self.group_session if trigger == "record_session" else None,
             other_course=self.other_course,
             held_before=self.held_before,
+            processing=self.processing,
         )
 
     def options(self, by: Actor = T, at: dt.datetime | None = None) -> dict[str, Option]:

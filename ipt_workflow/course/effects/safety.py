@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ipt_workflow.course.course import Course, Risk, SeenRisk
 from ipt_workflow.course.facts import Fact
-from ipt_workflow.values.types import RISK_LEVELS
+from ipt_workflow.values.types import OF_CARE, RISK_LEVELS
 
 
 def see_risk(course: Course, fact: Fact) -> Course:
@@ -34,29 +34,42 @@ def _highest(*levels: str) -> str:
     return RISK_LEVELS[max(RISK_LEVELS.index(level) for level in levels)]
 
 
-def _who(fact: Fact) -> str:
-    return f"{fact.data['scope']}:{fact.data.get('who', 'client')}"
+def _scopes(fact: Fact) -> set[str]:
+    """What the consent is to: `treatment`, or `sharing/HRESCH` where it names purposes."""
+    scope = fact.data["scope"]
+    return {f"{scope}/{purpose}" for purpose in fact.data.get("purposes", ())} or {scope}
+
+
+def _by(fact: Fact, scopes: set[str]) -> set[str]:
+    return {f"{scope}:{fact.data.get('who', 'client')}" for scope in scopes}
 
 
 def record_consent(course: Course, fact: Fact) -> Course:
-    """A consent that somebody else has withdrawn stays withdrawn."""
-    scope = fact.data["scope"]
-    course = _withdrawn_by(course, {*course.withdrawing} - {_who(fact)})
-    given = {scope} - {*course.withdrawn}
+    """A consent that somebody else has withdrawn stays withdrawn. One that names no purpose is for all that serve care."""
+    scopes = _scopes(fact)
+    again = scopes | {f"{fact.data['scope']}/{purpose}" for purpose in OF_CARE if not fact.data.get("purposes")}
+    course = _withdrawn_by(course, {*course.withdrawing} - _by(fact, again))
     return replace(
         course,
-        consents=tuple(sorted({*course.consents, *given})),
-        consenting=tuple(sorted({*course.consenting, _who(fact)})),
+        consents=tuple(sorted({*course.consents, *(scopes - {*course.withdrawn})})),
+        consenting=tuple(sorted({*course.consenting, *_by(fact, scopes)})),
     )
 
 
 def withdraw_consent(course: Course, fact: Fact) -> Course:
-    scope = fact.data["scope"]
+    """A consent that is withdrawn whole is withdrawn for every purpose that was named."""
+    scopes = _scopes(fact)
     return replace(
-        _withdrawn_by(course, {*course.withdrawing, _who(fact)}),
-        consents=tuple(each for each in course.consents if each != scope),
-        consenting=tuple(each for each in course.consenting if each != _who(fact)),
+        _withdrawn_by(course, {*course.withdrawing, *_by(fact, scopes)}),
+        consents=tuple(each for each in course.consents if not scopes & {each, each.partition("/")[0]}),
+        consenting=tuple(each for each in course.consenting if not _by(fact, scopes) & {each, _whole(each)}),
     )
+
+
+def _whole(consenting: str) -> str:
+    """`sharing:client` of `sharing/HRESCH:client`."""
+    scope, _, who = consenting.partition(":")
+    return f"{scope.partition('/')[0]}:{who}"
 
 
 def _withdrawn_by(course: Course, who: set[str]) -> Course:

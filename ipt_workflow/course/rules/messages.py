@@ -192,6 +192,11 @@ MESSAGES = {
     "sick_role_used": "{protocol} does not use the sick role. Go on without it.",
     "timeline_recorded": "There is no timeline of life events and symptoms. Record one.",
     "waiver_agreed": "The protocol demands the sick role. To do without it, post this as a proposal for a supervisor to cosign.",
+    # processing
+    "processing_not_restricted": (
+        "Processing of the client's data is restricted: {ground}. Until it is lifted, record only what is never blocked, such as risk,"
+        " contacts and notes."
+    ),
     # order
     "later_entries_hold": "These later entries would not pass their rules any more: {entries}. Amend them first.",
     "later_entries_hold.pause": (

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.store.deliveries import ListedDelivery
 from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
-from ipt_workflow.values.types import Moment
+from ipt_workflow.values.types import Moment, SharingPurpose
 
 Scheme = Literal["v1", "v1a"]
 Scope = Literal["thin", "clinical"]
@@ -20,12 +20,16 @@ Courses = Annotated[tuple[Annotated[str, Meta(max_length=36)], ...], Meta(min_le
 
 
 class NewSubscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body that creates a subscription. Without `courses`, it covers all courses. Every delivery carries each kind in `signatures`."""
+    """The body that creates a subscription. Without `courses`, it covers all courses. Every delivery carries each kind in `signatures`.
+
+    `purpose` is what the receiver uses the events for. For what does not serve care, clients consent by name.
+    """
 
     url: Url
     types: Types = events.DEFAULT_TYPES
     courses: Courses | None = None
     scope: Scope = "thin"
+    purpose: SharingPurpose = "TREAT"
     signatures: Annotated[tuple[Scheme, ...], Meta(min_length=1, max_length=2)] = ("v1",)
 
 
@@ -36,6 +40,7 @@ class SubscriptionChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     types: Types | UnsetType = UNSET
     courses: Courses | UnsetType | None = UNSET
     scope: Scope | UnsetType = UNSET
+    purpose: SharingPurpose | UnsetType = UNSET
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +86,7 @@ class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...]
     courses: tuple[str, ...] | None
     scope: str
+    purpose: str
     status: str
     reason: str | None
     created_at: dt.datetime
@@ -125,6 +131,7 @@ def subscription_view(subscription: StoredSubscription, keys: Sequence[StoredKey
         types=subscription.types,
         courses=subscription.courses,
         scope=subscription.scope,
+        purpose=subscription.purpose,
         status=subscription.status,
         reason=subscription.reason,
         created_at=subscription.created_at,

@@ -14,6 +14,7 @@ import msgspec
 from ipt_workflow.course import triggers
 from ipt_workflow.store import consents
 from ipt_workflow.store.events import StoredEvent
+from ipt_workflow.values.types import OF_CARE
 
 THIN, CLINICAL = "thin", "clinical"
 CHANGED, REFUSED, ATTENTION = "course.changed", "course.refused", "course.attention"
@@ -171,6 +172,11 @@ def type_for(kind: str, trigger: str | None, types: Sequence[str], scope: str) -
         return SHARING[kind] if any(name.startswith((NAMED, EMERGENCY)) for name in types) else None
     name = {"attention": ATTENTION, "emergency": EMERGENCY, "disabled": DISABLED}[kind]
     return name if name in types else None
+
+
+def may_go_out(event: StoredEvent, purpose: str) -> bool:
+    """Whether an event may be shown to others for a purpose, by what its course's client decided. That sharing ended always is, for care."""
+    return purpose in event.sharing.open_to or (event.kind in SHARING and purpose in OF_CARE)
 
 
 def render(event: StoredEvent, types: Sequence[str], scope: str) -> WebhookEvent | None:

@@ -10,6 +10,7 @@ from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseView
+from ipt_workflow.store import cosignatures
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.events import StoredEvent
 from ipt_workflow.store.subscriptions import StoredSubscription
@@ -56,6 +57,10 @@ class Feed:
         last = events.webhook_id(page[-1].id) if page else after
         return FeedPage(items=[item for _, item in shown], next=last if len(found) > limit else None, last=last)
 
+    async def checkpoint(self) -> str | None:
+        """The newest checkpoint of the log, as a header. None if there is none."""
+        return await self.clinic.read(cosignatures.newest_header)
+
     async def snapshot(self, principal: Principal, course_id: str) -> Snapshot:
         """A course, and the event to continue after."""
         await self.clinic.visible_course(principal, course_id)
@@ -77,7 +82,8 @@ class Feed:
 
 def _item(stored: StoredEvent, principal: Principal, subscription: StoredSubscription | None) -> FeedEvent | None:
     """The event as the reader sees it; None if it is hidden. Of a course that is no longer shared, an EHR sees just that."""
-    if principal.role == "ehr" and not stored.shared and stored.kind not in events.SHARING:
+    purpose = subscription.purpose if subscription else "TREAT"
+    if principal.role == "ehr" and not events.may_go_out(stored, purpose):
         return None
     types, scope = (subscription.types, subscription.scope) if subscription else (events.DEFAULT_TYPES, events.THIN)
     if subscription and not fan_out.receives(subscription, stored):

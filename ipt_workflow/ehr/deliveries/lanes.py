@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import Relation
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
@@ -31,6 +32,7 @@ from ipt_workflow.store.units import LoggedEvent
 
 CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long
 ROUND_SECONDS = 5.0  # a round that claims may take so long; the lease covers this, the claim and one attempt
+CHECKPOINT = "ipt-log-checkpoint"
 FRESH_SECONDS = 0.05  # what was read longer ago is compared with the database before it is sent
 
 
@@ -38,19 +40,23 @@ Bodies = dict[tuple[int, str, str], bytes | None]  # by position, type and scope
 
 
 class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A claimed delivery with all that is needed to send it. `bodies` are those of its round: each is rendered once for all receivers."""
+    """A claimed delivery with all that is needed to send it. `bodies` are those of its round: each is rendered once for all receivers.
+
+    `checkpoint` is the newest of the log: who receives deliveries can tell whether the log is rewritten.
+    """
 
     claimed: ClaimedDelivery
     subscription: StoredSubscription
     keys: tuple[StoredKey, ...]
     event: StoredEvent
     bodies: Bodies
+    checkpoint: str | None
 
     def body(self) -> bytes | None:
         """The event as the subscription receives it; None if it is withheld."""
         event, known = self.event, self.subscription
         name = events.type_for(event.kind, event.trigger, known.types, known.scope)
-        if name is None or not (event.shared or event.kind in events.SHARING):
+        if name is None or not events.may_go_out(event, known.purpose):
             return None
         form = (event.position, name, known.scope)
         if form not in self.bodies:
@@ -74,7 +80,7 @@ class Lanes:
         self._retries = retries
         self._secrets = SecretBox(listed(clinic.settings.secret_keys))
         self._signers: dict[tuple[StoredKey, ...], Signer] = {}
-        self._versions = clinic.installation.loader(clinic.organisation, lookups.VERSIONS)
+        self._standings = clinic.installation.loader(clinic.organisation, lookups.STANDINGS)
         self._terms = clinic.installation.loader(clinic.organisation, subscriptions.TERMS)
         self._all = asyncio.Semaphore(clinic.settings.delivery_concurrency)
         self._each: dict[str, asyncio.Semaphore] = {}
@@ -105,7 +111,14 @@ class Lanes:
             subscription_id = claimed[0].subscription
             known, keys = outcome.subscriptions[subscription_id], outcome.keys.get(subscription_id, ())
             lane = [
-                DeliveryJob(claimed=each, subscription=known, keys=keys, event=outcome.events[each.position], bodies=bodies)
+                DeliveryJob(
+                    claimed=each,
+                    subscription=known,
+                    keys=keys,
+                    event=outcome.events[each.position],
+                    bodies=bodies,
+                    checkpoint=outcome.checkpoint,
+                )
                 for each in claimed
             ]
             self.busy[subscription_id] += 1
@@ -148,11 +161,16 @@ class Lanes:
             self.progress.set()
 
     async def _unchanged(self, job: DeliveryJob) -> bool:
-        """Whether the course and the subscription are as they were when the job was made: a consent may have been withdrawn."""
+        """Whether the course and the subscription are as they were when the job was made.
+
+        Meanwhile a consent may have been withdrawn, processing restricted, or secondary use objected to.
+        """
         course = course_of(job.claimed.lane)
-        version = self._versions.start(course) if course else None
+        standing = self._standings.start(course) if course else None
         terms = await self._terms.get(job.subscription.id)
-        return terms == subscriptions.terms_of(job.subscription) and (version is None or await version == job.event.version)
+        return terms == subscriptions.terms_of(job.subscription) and (
+            standing is None or await standing == job.event.sharing.standing
+        )
 
     async def _send(self, job: DeliveryJob) -> bool:
         """Makes one attempt. Returns whether the lane may go on."""
@@ -164,12 +182,14 @@ class Lanes:
         real = clock.real()  # the receiver verifies by its own clock
         signed = self._signer(job.keys).headers(events.webhook_id(job.event.id), int(real.timestamp()), body)
         headers = {"content-type": "application/json", "user-agent": "ipt-workflow", **signed}
+        if job.checkpoint:
+            headers[CHECKPOINT] = job.checkpoint
         self.attempts += 1
         sent = await self._sender.send(known.url, headers, body, real)
         now = clock.now()
         reason = self._retries.disable_reason(known, sent, now)
         if reason:
-            record = self._record(claimed, "config", f"disabled: {reason}")
+            record = self._record(job, "config", f"disabled: {reason}")
             self.disabled.append(DisabledSubscription(id=known.id, reason=reason, at=now, record=record))
         if reason or (sent.status in THROTTLED | {GONE} and known.status == "active"):
             self._held[known.id] = asyncio.get_running_loop().time()
@@ -186,12 +206,14 @@ class Lanes:
     def _end(self, job: DeliveryJob, result: AttemptResult) -> None:
         record = None
         if result.status != "waiting":
-            record = self._record(job.claimed, "delivery", f"{result.status} {events.webhook_id(job.event.id)}")
+            record = self._record(job, "delivery", f"{result.status} {events.webhook_id(job.event.id)}")
         self.ended.append(EndedAttempt(claimed=job.claimed, result=result, record=record))
         self.progress.set()
 
-    def _record(self, claimed: ClaimedDelivery, kind: str, action: str) -> LoggedEvent:
-        """An audit record whose actor is the subscriber, because a delivery discloses a course to it."""
-        subscriber = Principal(person=f"subscription:{claimed.subscription}", role="ehr", via="ehr")
-        course = course_of(claimed.lane) if kind == "delivery" else None
-        return self.clinic.event(subscriber, kind, action, (course,) if course else ())
+    def _record(self, job: DeliveryJob, kind: str, action: str) -> LoggedEvent:
+        """An audit record whose actor is the subscriber, because a delivery discloses a course to it, for its purpose."""
+        subscriber = Principal(person=f"subscription:{job.subscription.id}", role="ehr", via="ehr")
+        course = course_of(job.claimed.lane) if kind == "delivery" else None
+        return self.clinic.event(
+            subscriber, kind, action, (course,) if course else (), why=Relation("system", job.subscription.purpose)
+        )

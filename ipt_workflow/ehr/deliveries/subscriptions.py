@@ -52,6 +52,7 @@ class Subscriptions:
             types=body.types,
             courses=body.courses,
             scope=body.scope,
+            purpose=body.purpose,
             status="active",
             created_at=now,
             created_by=principal.person,

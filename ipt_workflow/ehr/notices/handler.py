@@ -193,8 +193,10 @@ class NoticeHandler:
 
     def _not_done(self, content: NoticeContent, courses: Sequence[StoredCourse]) -> Sequence[StoredCourse]:
         """The courses in which this person has not withdrawn this consent yet; all of them if it is withdrawn in each."""
-        who = f"{content.data.get('scope')}:{content.data.get('who', 'client')}"
-        left = [each for each in courses if content.trigger != "withdraw_consent" or who not in each.course.withdrawing]
+        scope, who = str(content.data.get("scope")), content.data.get("who", "client")
+        scopes = [f"{scope}/{purpose}" for purpose in content.data.get("purposes", ())] or [scope]
+        withdrawn = {f"{each}:{who}" for each in scopes}
+        left = [each for each in courses if content.trigger != "withdraw_consent" or not withdrawn <= {*each.course.withdrawing}]
         return left or courses
 
     # Referrals and deletions

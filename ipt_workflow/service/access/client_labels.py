@@ -101,6 +101,7 @@ class ClientLabels:
         course = await self.clinic.visible_course(principal, course_id)
         await self.clinic.require(principal, "label a client", [course_id])
         await self.clinic.require_lasting(principal, "label a client", course)
+        await self.clinic.require_processing(principal, "label a client", course)
         return course
 
 

@@ -250,6 +250,7 @@ class Groups:
         except NotFound:
             raise CommandInvalid([Fault("course", "is no course that you may see")]) from None
         await self.clinic.require_lasting(principal, "manage groups", seen)
+        await self.clinic.require_processing(principal, "manage groups", seen)
         return seen
 
     def _move(

@@ -17,7 +17,7 @@ REFUSING = {"refuses", "needs_supervisor", "_refusal"}  # the last one: of group
 ARGUMENTS = {"current", "required", "remedies", "earliest", "severity", "source"}  # of a refusal, not of its sentence
 RULES = [Path(module.__file__) for module in (
     rules.agreement, rules.amendments, rules.calendar, rules.ending, rules.episode, rules.first_phase, rules.moved_entries, rules.order,
-    rules.rhythm, rules.sessions, rules.setting, rules.suitability, groups.rules,
+    rules.processing, rules.rhythm, rules.sessions, rules.setting, rules.suitability, groups.rules,
 )]  # fmt: skip
 CATALOGUE = MESSAGES | groups.MESSAGES
 

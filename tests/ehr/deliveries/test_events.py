@@ -9,6 +9,7 @@ import pytest
 from ipt_workflow.api.webhooks import names, webhooks
 from ipt_workflow.course import triggers
 from ipt_workflow.ehr.deliveries import events
+from ipt_workflow.store.consents import Sharing
 from ipt_workflow.store.events import StoredEvent
 
 AT = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
@@ -17,7 +18,7 @@ EVERYTHING = (events.CHANGED, events.REFUSED, events.ATTENTION, events.DISABLED,
 
 def event(kind: str, **more) -> StoredEvent:
     known = {"id": "1", "position": 1, "created_at": AT, "course": "c", "seq": None, "detail": None, "subscription": None}
-    return StoredEvent(kind=kind, **{**known, "entry": None, "refused": None, "rules": (), "shared": True, "version": 1, **more})
+    return StoredEvent(kind=kind, **{**known, "entry": None, "refused": None, "rules": (), "sharing": Sharing(), **more})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from support import databases, emergencies, marks, service_walk
+from support import databases, disclosures, emergencies, marks, service_walk
 
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.errors import ReadOnly
@@ -19,7 +19,7 @@ from ipt_workflow.store.schema import guards, migrate, revision, tables
 
 RECORDED = (
     *("entry", "audit_event", "audit_subject"),
-    *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
+    *("emergency_access", "emergency_end", "emergency_review", "unmasking", "disclosure"),
     "log_leaf",
 )
 RUNS = ("verification", "audit_export")
@@ -39,6 +39,7 @@ def filled(tmp_path_factory):
         for _ in range(2):
             await emergencies.walk(clinic, course)
             await marks.walk(clinic)
+            await disclosures.walk(clinic, course)
             await AuditLog(clinic).verify(service_walk.AUDITOR)
             async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):
                 pass

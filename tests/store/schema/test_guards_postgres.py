@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
-from support import databases, emergencies, marks, service_walk
+from support import databases, disclosures, emergencies, marks, service_walk
 
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
@@ -13,7 +13,7 @@ from ipt_workflow.store.schema import migrate, revision
 
 APPEND_ONLY = (
     *("entry", "audit_event", "audit_subject"),
-    *("emergency_access", "emergency_end", "emergency_review", "unmasking"),
+    *("emergency_access", "emergency_end", "emergency_review", "unmasking", "disclosure"),
 )
 ENDED = ("verification", "audit_export", "client_mark")
 
@@ -26,6 +26,7 @@ def filled(tmp_path_factory, postgres):
         await CourseReads(clinic).course(service_walk.THERAPIST, course)
         await emergencies.walk(clinic, course)
         await marks.walk(clinic)
+        await disclosures.walk(clinic, course)
         await AuditLog(clinic).verify(service_walk.AUDITOR)
         async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):
             pass

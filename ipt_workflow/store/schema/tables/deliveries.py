@@ -7,8 +7,8 @@ from sqlmodel import Field, SQLModel
 
 from ipt_workflow.store.schema.tables.columns import one_of
 
-OUTBOX_KINDS = ("entry", "refusal", "attention", "disabled", "ping", "emergency")
-EVENT_KINDS = (*OUTBOX_KINDS, "withheld", "resumed")  # the last two are found when events are numbered
+# `withheld` and `resumed` by a consent are found when events are numbered; by a processing restriction they are published.
+EVENT_KINDS = ("entry", "refusal", "attention", "disabled", "ping", "emergency", "withheld", "resumed")
 SCOPES = ("thin", "clinical")
 SUBSCRIPTION_STATUSES = ("active", "paused", "disabled", "deleted")
 DELIVERY_STATUSES = ("waiting", "delivered", "dead", "withheld", "cancelled")
@@ -33,7 +33,7 @@ class OutboxRow(SQLModel, table=True):
 
     organisation: str = Field(primary_key=True, max_length=64)
     id: str = Field(primary_key=True, max_length=36)
-    kind: str = Field(sa_type=one_of("outbox_kind", OUTBOX_KINDS), sa_column_kwargs={"server_default": "entry"})
+    kind: str = Field(sa_type=one_of("outbox_kind", EVENT_KINDS), sa_column_kwargs={"server_default": "entry"})
     course_id: str | None = Field(default=None, max_length=36)
     seq: int | None = None
     detail: str | None = Field(default=None, max_length=64)
@@ -73,6 +73,7 @@ class SubscriptionRow(SQLModel, table=True):
     types: str
     courses: str | None = None
     scope: str = Field(sa_type=one_of("subscription_scope", SCOPES))
+    purpose: str = Field(max_length=16, sa_column_kwargs={"server_default": "TREAT"})
     status: str = Field(sa_type=one_of("subscription_status", SUBSCRIPTION_STATUSES))
     reason: str | None = Field(default=None, max_length=64)
     created_at: dt.datetime

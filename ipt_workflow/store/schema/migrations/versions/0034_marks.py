@@ -1,4 +1,4 @@
-"""Marks on clients' records: holds, processing restrictions and objections."""
+"""Marks on clients' records: holds, processing restrictions and objections; and what a subscription receives events for."""
 
 import sqlalchemy as sa
 import sqlmodel
@@ -10,6 +10,7 @@ branch_labels = None
 depends_on = None
 
 ROLES = ("therapist", "supervisor", "auditor", "ehr", "admin")
+EVENT_KINDS = ("entry", "refusal", "attention", "disabled", "ping", "emergency", "withheld", "resumed")
 KINDS = ("hold", "restriction", "objection")
 SQLITE_GUARDS = (
     "CREATE TRIGGER guard_client_mark_update BEFORE UPDATE ON client_mark WHEN OLD.ended_at IS NOT NULL OR NEW.organisation IS NOT OLD.organisation OR NEW.id IS NOT OLD.id OR NEW.rowid IS NOT OLD.rowid BEGIN SELECT RAISE(ABORT, 'client_mark has ended'); END",
@@ -50,6 +51,10 @@ def upgrade() -> None:
     op.create_index("ix_client_mark_client", "client_mark", ["organisation", "client_id", "id"])
     for statement in SQLITE_GUARDS if op.get_bind().dialect.name == "sqlite" else POSTGRESQL_GUARDS:
         op.execute(statement)
+    op.add_column("subscription", sa.Column("purpose", text(length=16), nullable=False, server_default="TREAT"))
+    with op.batch_alter_table("outbox") as batch:
+        batch.drop_constraint(op.f("ck_outbox_outbox_kind"), type_="check")
+        batch.create_check_constraint("outbox_kind", f"kind IN ({', '.join(repr(kind) for kind in EVENT_KINDS)})")
 
 
 def _one_of(name: str, *values: str) -> sa.Enum:
