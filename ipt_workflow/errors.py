@@ -40,7 +40,6 @@ IptError
 ├── QuotaExceeded              a credential, an organisation or an address sent more requests than it may
 ├── SecretUnreadable           a stored secret was sealed under a key that the operator did not give
 ├── JournalBroken              a stored entry is not the one that was written
-├── LogRefused                 the log is not signed, since the database does not continue what was signed before
 └── DatabaseNotReady           the database is missing, or its migrations are not those of this version
     ├── Unreachable                the database does not answer now; the caller may try again
     └── ReadOnly                   the database can be read, and not written: a standby, a read-only file, a role without rights
@@ -437,14 +436,6 @@ class SecretUnreadable(IptError):
 
 class JournalBroken(IptError):
     """A stored entry is not the one that was written."""
-
-
-class LogRefused(IptError):
-    """The log is not signed, since the database does not continue what was signed before. `reason` is `behind` or `forked`."""
-
-    def __init__(self, reason: Literal["behind", "forked"], sentence: str) -> None:
-        self.reason = reason
-        super().__init__(sentence)
 
 
 class DatabaseNotReady(IptError):

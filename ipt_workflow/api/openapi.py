@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview, NewUnmasking
 from ipt_workflow.access.cover import NewCover
+from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.api import oauth_errors, problem_schemas
 from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
@@ -44,6 +45,8 @@ from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
 from ipt_workflow.service.privacy.access_reports import ReportQuery
 from ipt_workflow.service.privacy.disclosures import AccountingQuery, NewDisclosure
+from ipt_workflow.service.privacy.reaping import ToReap
+from ipt_workflow.service.privacy.retention import NewRetentionDecision
 from ipt_workflow.service.proposals import NewReturn
 from ipt_workflow.service.supervision.meetings import NewMeeting
 from ipt_workflow.service.writes import CrisisCall, Opening
@@ -66,6 +69,9 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
     ("/v1/emergency-access/{access_id}/review", "post"): (NewReview,),
     ("/v1/unmasking", "post"): (NewUnmasking,),
+    ("/v1/retention/policies", "post"): (NewRetentionPolicy,),
+    ("/v1/retention/decisions", "post"): (NewRetentionDecision,),
+    ("/v1/retention/months", "post"): (ToReap,),
     ("/v1/people", "post"): (NewPerson,),
     ("/v1/people/{person_id}", "patch"): (PersonChange,),
     ("/v1/organisations", "post"): (NewOrganisation,),

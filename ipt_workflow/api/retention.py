@@ -66,10 +66,10 @@ async def adopt_retention_policy(
     return Response(await policies.adopt(principal, lambda: body.shape(NewRetentionPolicy)), status_code=201)
 
 
-@post("/v1/retention/policies/{name:str}/end", summary="End a retention policy", tags=["retention"], status_code=200)
-async def end_retention_policy(request: ApiRequest, name: FromPath[str]) -> RetentionPolicyView:
+@post("/v1/retention/policies/{policy:str}/end", summary="End a retention policy", tags=["retention"], status_code=200)
+async def end_retention_policy(request: ApiRequest, policy: FromPath[str]) -> RetentionPolicyView:
     """Its term does not count any more. Needs a person who signed in lately."""
-    return await services_of(request).rights.retention.policies.end(principal_of(request), name)
+    return await services_of(request).rights.retention.policies.end(principal_of(request), policy)
 
 
 @get("/v1/retention/records", summary="Records that are due", tags=["retention"])

@@ -30,6 +30,7 @@ from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.log_proofs import LogProofs
 from ipt_workflow.service.audit.names import AuditNaming
 from ipt_workflow.service.audit.proofs import EntryProofs
 from ipt_workflow.service.audit.sums import AuditSums
@@ -96,7 +97,7 @@ class Services:
         self.audit_exports = Exports(clinic)
         self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
-        self.proofs = EntryProofs(clinic)
+        self.proofs, self.log_proofs = EntryProofs(clinic), LogProofs(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)

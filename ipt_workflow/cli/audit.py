@@ -8,10 +8,9 @@ import msgspec
 import typer
 
 from ipt_workflow.access.break_glass import NewUnmasking
-from ipt_workflow.access.principal import Principal
+from ipt_workflow.cli.course import operator_as_auditor
 from ipt_workflow.cli.output import bar, err, of_options, out, print_json, print_table, run, usage, write_json
 from ipt_workflow.cli.process import FAILED
-from ipt_workflow.cli.token import operator
 from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.masks import Unmaskings
 from ipt_workflow.service.audit.log import AuditLog
@@ -23,10 +22,6 @@ from ipt_workflow.store.audit import AuditFilters
 
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def _auditor() -> Principal:
-    return Principal(person=operator().person, role="auditor", via="cli")
 
 
 def _say_unrecorded(reason: str) -> None:
@@ -65,7 +60,7 @@ def verify(
         with bar() as progress:
             task = progress.add_task("courses", total=total, visible=whole)
             found = await AuditLog(clinic).verify(
-                _auditor(),
+                operator_as_auditor(),
                 course,
                 lambda done: progress.advance(task, done),
                 _say_unrecorded,
@@ -99,7 +94,7 @@ def _holds(found: Verification) -> str:
     if found.since is not None:
         return f"The log continues the checkpoint of size {found.since}, and the {found.leaves} positions after it are as they were written."
     erased = f", {found.erased} of them erased" if found.erased else ""
-    logged = f" {found.leaves} positions of the log hold." if found.leaves is not None else ""
+    logged = f" {found.leaves} positions of the log hold." if found.leaves else ""
     return f"{found.checked} entries of {found.courses} courses are as they were written{erased}.{logged}"
 
 
@@ -120,7 +115,7 @@ def unmask(
     """Read the sealed text of a course for a while, as an auditor of an organisation that asks for a reason."""
     given = {"course": course, "reason": reason, **({} if minutes is None else {"minutes": minutes})}
     new = of_options(NewUnmasking, given)
-    made = run(lambda clinic: Unmaskings(clinic).unmask(_auditor(), lambda: new))
+    made = run(lambda clinic: Unmaskings(clinic).unmask(operator_as_auditor(), lambda: new))
     if as_json:
         print_json(made)
         return
@@ -151,7 +146,7 @@ def export(
 
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
-        async for chunk in await AuditLog(clinic).export(_auditor(), AuditFilters(course=course), _say_unrecorded):
+        async for chunk in await AuditLog(clinic).export(operator_as_auditor(), AuditFilters(course=course), _say_unrecorded):
             write_json(encoder.encode_lines(chunk))
 
     run(work, reads_only=True)

@@ -98,6 +98,15 @@ SUPERVISION = {
     "minutes": 50,
     "courses": [{"course": "{course_id}", "actions": ["Bring a tape."]}],
 }
+POLICY = {
+    "name": "mine",
+    "kind": "record",
+    "jurisdiction": "DE",
+    "bound": "floor",
+    "period": "P10Y",
+    "anchor": "last_contact",
+    "citation": "BGB 630f",
+}
 RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
 LABEL = {"label": "Ms A."}
 CLIENT = {"course": "{course_id}"}
@@ -165,6 +174,17 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/proposals/{proposal_id}/return"): Row("403 404 200 403 403 404", {"comment": "Say why."}, "proposal"),
     ("GET", "/v1/supervision"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/supervision/agenda"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/retention/decisions"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/decisions"): Row(
+        ADMIN.format(403), {"decision": "erase", "clients": [{"client": NOBODY}]}
+    ),  # by a person
+    ("GET", "/v1/retention/examples"): Row("403 403 403 200 403 200"),
+    ("GET", "/v1/retention/months"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/months"): Row(ADMIN.format(403), {"kind": "access_log", "month": "2023-01"}),
+    ("GET", "/v1/retention/policies"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/policies"): Row(ADMIN.format(403), POLICY),
+    ("POST", "/v1/retention/policies/{policy}/end"): Row(ADMIN.format(403)),
+    ("GET", "/v1/retention/records"): Row("403 403 403 200 403 200"),
     ("POST", "/v1/supervision"): Row("201 404 201 403 403 403", SUPERVISION),
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
@@ -249,6 +269,7 @@ OF_NO_COURSE = (
     "/v1/sources",
     "/v1/systems",
     "/v1/courses/crisis-calls",
+    "/v1/retention",
 )
 MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision", "/v1/clients/disclosures")
 SERVED = {
@@ -296,6 +317,7 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "proposal_id": NOBODY,
         "notice_id": NOBODY,
         "session_id": "0" * 16,
+        "policy": "none",
         "organisation": "default",
     }
     if row.needs == "subscription":

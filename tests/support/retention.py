@@ -7,6 +7,7 @@ from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.privacy.policies import RetentionPolicies
+from ipt_workflow.service.privacy.retention import NewRetentionDecision, Retention
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.values.faults import shaped
 from support import service_walk
@@ -36,3 +37,20 @@ async def closed(clinic: Clinic, ref: str, ending: dict = ENDING) -> str:
     client = await clinic.read(stored_courses.client_id, ref)
     assert client is not None
     return client
+
+
+async def due(clinic: Clinic, *refs: str) -> list[str]:
+    """The ids of clients whose records are due since the last weeks. The clock shows what it did before."""
+    now = clinic.clock.now()
+    clinic.clock.set(now - dt.timedelta(days=60))
+    clients = [await closed(clinic, ref) for ref in refs]
+    clinic.clock.set(now)
+    await adopt(clinic, policy(period="P1M"))
+    return clients
+
+
+async def keep(clinic: Clinic, *clients: str) -> None:
+    """Decides to keep records that are due."""
+    given = {"decision": "keep", "ground": "claims", "until": clinic.clock.now().date().isoformat()}
+    new = shaped(NewRetentionDecision, {**given, "clients": [{"client": each} for each in clients]})
+    await Retention(clinic).decide(ADMIN, lambda: new)

@@ -5,12 +5,13 @@ that somebody puts back is found out, whether it is still smaller than what was 
 """
 
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.errors import CommandInvalid, Fault, LogRefused
+from ipt_workflow.errors import CommandInvalid, Fault, IptError
 from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.runtime import logs
@@ -33,6 +34,14 @@ FORKED = (
     "The log is not signed: the database holds another history than what was signed at size {lost}. Find out who changed it. "
     "`ipt-workflow log resume` begins a new origin."
 )
+
+
+class LogRefused(IptError):
+    """The log is not signed, since the database does not continue what was signed before. `reason` is `behind` or `forked`."""
+
+    def __init__(self, reason: Literal["behind", "forked"], sentence: str) -> None:
+        self.reason = reason
+        super().__init__(sentence)
 
 
 class LogView(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +121,7 @@ class Checkpoints:
             size=standing.size,
             checkpoint=standing.last.note + standing.last.cosignatures if standing.last else None,
             checkpoint_size=standing.last.size if standing.last else None,
-            keys=tuple(each.key.vkey() for each in self._keys(origin.origin)),
+            keys=self.public_keys(origin.origin),
             refused=refused,
             origins=tuple(await self.clinic.read(stored.all_origins)),
         )
@@ -161,6 +170,10 @@ class Checkpoints:
             return found
         first = StoredOrigin(nth=1, origin=first_origin(self.clinic), began_at=0, created_at=self.clinic.clock.now())
         return await self.clinic.write(stored.begin, first)
+
+    def public_keys(self, origin: str) -> tuple[str, ...]:
+        """The public keys that sign under a name. Raises KeyFileInvalid."""
+        return tuple(each.key.vkey() for each in self._keys(origin))
 
     def _keys(self, origin: str) -> tuple[CheckpointSigner, ...]:
         """The keys as the file has them now, so that new ones need no restart."""

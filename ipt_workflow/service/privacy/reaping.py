@@ -6,18 +6,21 @@ checkpoint, and the record of the deed says which positions they have. Records o
 
 import calendar
 import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import Annotated
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from ipt_workflow.access import retention
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.access.retention import REAPED, ReapedLog, Term
+from ipt_workflow.access.retention import REAPED, ReapedLog
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ
+from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store import reaping as stored
 from ipt_workflow.store import retention as stored_retention
 from ipt_workflow.store.database import Connection
@@ -28,12 +31,17 @@ from ipt_workflow.values.types import whole
 
 Month = Annotated[str, Meta(pattern=whole(r"[0-9]{4}-(0[1-9]|1[0-2])"))]
 REAP = "audit log reaped"
-NOT_NUMBERED = "Some of its records have no position in the log yet. Wait until the relay has given them one."
-NO_CHECKPOINT = "No checkpoint of the log covers it. Give the log a key (IPT_LOG_KEY_FILE), and wait for the next checkpoint."
+Stop = Literal["hold", "floor", "unnumbered", "no_checkpoint"]
+BECAUSE: Mapping[Stop, str] = {
+    "hold": "It names clients on whose records there are holds.",
+    "floor": "A floor keeps it: {}.",
+    "unnumbered": "Some of its records have no position in the log yet. Wait until the relay has given them one.",
+    "no_checkpoint": "No checkpoint of the log covers it. Give the log a key (IPT_LOG_KEY_FILE), and wait for the next checkpoint.",
+}
 
 
 class DueMonth(msgspec.Struct, frozen=True, kw_only=True):
-    """A month of a part of the audit log that a ceiling wants gone since a day. `because` says what stops that now; None if nothing does.
+    """A month of a part of the audit log that a ceiling wants gone since a day. `stopped_by` is what stops that now, and `because` says it.
 
     `policies` are the ceilings that have passed. `holds` are those on records of clients whom the month names.
     """
@@ -44,6 +52,7 @@ class DueMonth(msgspec.Struct, frozen=True, kw_only=True):
     since: dt.date
     policies: tuple[str, ...]
     holds: tuple[str, ...]
+    stopped_by: Stop | None
     because: str | None
 
 
@@ -146,21 +155,27 @@ class Reaping:
         counted = stored.month(connection, organisation, REAPED[kind], starts, ends)
         if counted.records == 0:
             return None
-        holds = ()
+        held = stored.held_clients(connection, organisation, REAPED[kind], starts, ends)
+        holds = [in_words(each) for found in stored_holds.of_clients(connection, organisation, held).values() for each in found]
         covered = counted.last is not None and stored.covering(connection, organisation, counted.last) is not None
-        because = _kept_by(terms, self.clinic.clock.now().date())
-        if because is None and counted.numbered < counted.records:
-            because = NOT_NUMBERED
-        if because is None and not covered:
-            because = NO_CHECKPOINT
+        floors = [each for each in terms if each.bound == "floor" and each.until and each.until >= self.clinic.clock.now().date()]
+        stops: dict[Stop, bool] = {
+            "hold": bool(holds),
+            "floor": bool(floors),
+            "unnumbered": counted.numbered < counted.records,
+            "no_checkpoint": not covered,
+        }
+        stop = next((each for each, stopped in stops.items() if stopped), None)
+        kept = ", ".join(f"{each.policy} until {each.until}" for each in floors)
         return DueMonth(
             kind=kind,
             month=name,
             records=counted.records,
             since=since,
             policies=tuple(each.policy for each in terms if each.bound == "ceiling" and each.until and each.until < since),
-            holds=holds,
-            because=because,
+            holds=tuple(holds),
+            stopped_by=stop,
+            because=BECAUSE[stop].format(kept) if stop else None,
         )
 
     def _asked(self, connection: Connection, organisation: str, asked: ToReap) -> DueMonth:
@@ -197,15 +212,18 @@ class Reaping:
             via=principal.via,
             decided_at=self.clinic.clock.now(),
         )
+        details = {
+            "kind": asked.kind,
+            "month": asked.month,
+            "records": len(positions),
+            "positions_digest": hashlib.sha256(ranges).hexdigest(),
+            "checkpoint": {"size": checkpoint.size, "root": checkpoint.root},
+            "policies": [*month.policies],
+        }
         record = self.clinic.event(principal, "config", REAP, (), [asked.kind, asked.month, *month.policies])
+        record = msgspec.structs.replace(record, details=details)
         stored.reap(connection, organisation, kinds, reaping, record)
         return month, reaping
-
-
-def _kept_by(terms: Sequence[Term], today: dt.date) -> str | None:
-    """Which floor keeps a month, in words."""
-    floors = [each for each in terms if each.bound == "floor" and each.until and each.until >= today]
-    return f"{floors[0].policy} keeps it until {floors[0].until}." if floors else None
 
 
 def _view(stored_reaping: StoredReaping) -> ReapedMonth:

@@ -14,10 +14,12 @@ from msgspec import Meta
 from ipt_workflow.access import retention
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.retention import RecordFacts, Term
-from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ, RetentionPolicies
 from ipt_workflow.service.privacy.reaping import Reaping
+from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store import retention as stored
 from ipt_workflow.store.retention import ClosedRecord, StoredDecision, StoredPolicy
 from ipt_workflow.values.canonical import canonical
@@ -28,6 +30,7 @@ CLIENTS_MAX = 100  # of one deed
 KEEP_YEARS_MAX = 30  # for which a record that is due can be kept by one decision
 ERASED, KEPT = "retention: record erased", "retention: record kept"
 KeepGround = Literal["continuing_care", "claims", "client_wish", "research", "national_law"]
+NOT_DUE = "No record of this client is due."
 MUST_TELL_BIRTH = "is needed: a policy in force counts from the 18th birthday, and the service keeps no date of birth"
 Outcome = Literal["erased", "kept", "held", "not_due", "unknown"]
 
@@ -139,6 +142,16 @@ class Retention:
         await self.clinic.log(principal, "read", "records due", [course for each in found for course in each.courses])
         return DueRecords(items=tuple(found), next=rest)
 
+    async def one(self, principal: Principal, client: str) -> DueRecord:
+        """A record that is due. Raises NotFound if it is not."""
+        await self.clinic.require(principal, READ)
+        known = await self.clinic.read(stored.closed_records_of, [client]) if "\x00" not in client else {}
+        due = await self._due(await self.clinic.read(stored.policies), [*known.values()])
+        if not due:
+            raise NotFound(NOT_DUE)
+        await self.clinic.log(principal, "read", "record due", due[0].courses)
+        return due[0]
+
     async def decisions(self, principal: Principal, after: str, limit: int) -> list[RetentionDecisionView]:
         """What was decided, oldest first."""
         await self.clinic.require(principal, READ)
@@ -178,7 +191,8 @@ class Retention:
 
     async def _due(self, policies: Sequence[StoredPolicy], records: Sequence[ClosedRecord]) -> list[DueRecord]:
         due = [(each, terms) for each in records if self._is_due(each, terms := self._terms(policies, each, None))]
-        return [self._view(each, terms) for each, terms in due]
+        held = await self.clinic.read(stored_holds.of_clients, [each.client_id for each, _ in due])
+        return [self._view(each, terms, [in_words(hold) for hold in held.get(each.client_id, ())]) for each, terms in due]
 
     def _today(self) -> dt.date:
         return self._day(self.clinic.clock.now())
@@ -194,7 +208,7 @@ class Retention:
         since, today = retention.due_since(terms), self._today()
         return since is not None and since <= today and (record.kept_until is None or record.kept_until < today)
 
-    def _view(self, record: ClosedRecord, terms: Sequence[Term], holds: Sequence[str] = ()) -> DueRecord:
+    def _view(self, record: ClosedRecord, terms: Sequence[Term], holds: Sequence[str]) -> DueRecord:
         since, overdue, today = retention.due_since(terms), retention.overdue_since(terms), self._today()
         assert since is not None  # it is due
         return DueRecord(

@@ -11,13 +11,13 @@ from support import databases, service_walk
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.ehr.deliveries import fan_out
-from ipt_workflow.errors import CommandInvalid, LogRefused
+from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.audit import checkpoints as service_checkpoints
 from ipt_workflow.service.audit import log_keys
-from ipt_workflow.service.audit.checkpoints import Checkpoints
+from ipt_workflow.service.audit.checkpoints import Checkpoints, LogRefused
 from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.audit.log_state import LogState, LogStateInvalid, SignedSize
 from ipt_workflow.store import checkpoints as stored
