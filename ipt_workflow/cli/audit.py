@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 import typer
@@ -19,6 +19,7 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters
+from ipt_workflow.values.types import SharingPurpose
 
 app = typer.Typer(help="The audit log.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -140,13 +141,19 @@ def failures(
 @app.command()
 def export(
     course: Annotated[str | None, typer.Option(help="One course; default: all.")] = None,
+    purpose: Annotated[str, typer.Option(help="What it is for: TREAT, HPAYMT, HOPERAT, HQUALIMP, PUBHLTH or HRESCH.")] = "HOPERAT",
     as_json: Annotated[bool, typer.Option("--json", help="Changes nothing: the export is JSON with or without it.")] = False,  # noqa: ARG001 - scripts pass it to every command
 ) -> None:
-    """Print the audit log as NDJSON: one JSON record on each line."""
+    """Print the audit log as NDJSON: one JSON record on each line. Without `--course` it honours objections and consents."""
+    if purpose not in get_args(SharingPurpose):
+        usage(f"--purpose must be one of {', '.join(get_args(SharingPurpose))}.")
+    chosen: SharingPurpose = purpose  # type: ignore[assignment]
 
     async def work(clinic: Clinic) -> None:
         encoder = msgspec.json.Encoder()
-        async for chunk in await AuditLog(clinic).export(operator_as_auditor(), AuditFilters(course=course), _say_unrecorded):
+        async for chunk in await AuditLog(clinic).export(
+            operator_as_auditor(), AuditFilters(course=course), _say_unrecorded, purpose=chosen
+        ):
             write_json(encoder.encode_lines(chunk))
 
     run(work, reads_only=True)
