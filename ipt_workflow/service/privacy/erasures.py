@@ -111,7 +111,9 @@ class Erasures:
                 also(connection, line)
             return line
 
-        return _view(await self.clinic.write(erased))
+        view = _view(await self.clinic.write(erased))
+        self.clinic.keys.forget(view.removed.get("keys", ()))
+        return view
 
     async def again(self, principal: Principal, decode: Callable[[], Sequence[RegisterLine]]) -> list[ErasureView]:
         """Repeats every erasure of the register, and of one that was kept apart, of which something is there again. Returns the repetitions.
