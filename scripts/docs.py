@@ -18,7 +18,7 @@ import typer
 from msgspec import inspect as shapes
 
 from ipt_workflow import gate, groups
-from ipt_workflow.access import policy
+from ipt_workflow.access import marks, policy
 from ipt_workflow.api import openapi, scopes, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
@@ -45,15 +45,15 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
-    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or what the scopes of their token do not cover (`rules` is `scope`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404). A preview that is not permitted leaves no record.",
-    "read": "A course, a caseload, a history, options, a preview, proposals, notices, sessions to attest, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown.",
+    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or what the scopes of their token do not cover (`rules` is `scope`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404), or for whom processing is restricted (`rules` is `processing_restriction` and the ground). A preview that is not permitted leaves no record.",
+    "read": "A course, a caseload, a history, options, a preview, proposals, notices, sessions to attest, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown. Where processing is restricted, `rules` is `processing_restriction` and the ground.",
     "export": "The audit log was exported.",
     "sign_in": "A person signed in or out, took another role, was not let in (`rules` says why: [sign-in](sign-in.md#attempts)), or changed their own passkeys, codes or password; or a session was ended. A system got an access token.",
     "config": "A token was created or revoked. A link to enrol was made, or everything with which somebody signs in was revoked. A person was added or changed (with the new roles), left or came back. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A system was added, changed (with the names of what changed) or revoked. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved.",
     "proposal": "A command was proposed, or a proposal was declined, returned for revision, or lapsed. A cosigned proposal is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
     "notice": "The outcome of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused because its id came with another body. The actor is the source, or the person who resolved it.",
-    "access": "Access beyond one's own clients began, ended or was reviewed: cover, emergency access, a restricted course, unmasked text.",
+    "access": "Access beyond one's own clients began, ended or was reviewed: cover, emergency access, a restricted course, unmasked text. A mark on a client's record was set or ended (`rules` is its ground).",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
@@ -467,6 +467,12 @@ def audit_table() -> str:
     return table(("kind", "what it records"), ((f"`{kind}`", AUDIT_MEANS[kind]) for kind in ("transition", *tables.AUDIT_KINDS)))
 
 
+def mark_table() -> str:
+    """The grounds of marks on clients' records."""
+    rows = ((f"`{kind}`", f"`{ground}`", means) for kind, grounds in marks.GROUNDS.items() for ground, means in grounds.items())
+    return table(("kind", "ground", "which means"), rows)
+
+
 def command_list() -> str:
     return "\n".join(_command(path, each) for path, each in commands(typer.main.get_command(command_line), ("ipt-workflow",)))
 
@@ -631,6 +637,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "roles": role_table,
     "attention": attention_table,
     "audit-kinds": audit_table,
+    "marks": mark_table,
     "commands": command_list,
     "routes": route_table,
     "scopes": scope_table,
