@@ -112,7 +112,7 @@ ROWS |= {
 ROWS |= {("GET", f"/admin/people/{{person_id}}{path}"): ADMIN.format(404) for path in ("", "/change", "/leave")}
 ROWS |= {
     ("POST", f"/admin/people/{{person_id}}/{path}"): ADMIN_POST.format(404)
-    for path in ("change", "leave", "return", "link", "revoke")
+    for path in ("change", "leave", "return", "link", "revoke", "sessions/{session_id}/end")
 }
 ROWS |= {("GET", f"/admin/sources/{{source_id}}{path}"): ADMIN.format(404) for path in ("", "/key")}
 ROWS |= {("POST", f"/admin/sources/{{source_id}}{path}"): ADMIN_POST.format(404) for path in ("", "/key", "/disable", "/enable")}
