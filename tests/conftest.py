@@ -1,7 +1,9 @@
 """What every test may use: settings for a database of its own, an open service, and a client over HTTP."""
 
 import asyncio
+import itertools
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -33,6 +35,7 @@ collect_seldom()  # as the service does
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles the package anew
 
 EXTENT = os.environ.get("IPT_TEST_EXTENT", "sample")  # of large matrices: `sample`, `rest` or `whole`
+NUMBERS = itertools.count()
 LONG = (
     "deploy/",
     "faults/",
@@ -65,7 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         unwanted = set(left_out)
         items[:] = [item for item in items if item not in unwanted]
-    items.sort(key=lambda item: not str(item.path.relative_to(Path(__file__).parent)).startswith(LONG))
+    items.sort(key=lambda item: not item.nodeid.removeprefix("tests/").startswith(LONG))
 
 
 def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]:
@@ -90,9 +93,8 @@ def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]
 
 def _on_postgresql(item: pytest.Item) -> bool:
     """Whether the test is the second of one that runs on both databases, above the store."""
-    room = item.path.relative_to(Path(__file__).parent).parts[0]
     chosen = item.callspec.params.get("server") if hasattr(item, "callspec") else None
-    return chosen == "postgresql" and room not in {"store", "faults"}
+    return chosen == "postgresql" and not item.nodeid.startswith(("tests/store/", "tests/faults/"))
 
 
 def pytest_collection_finish() -> None:
@@ -200,6 +202,13 @@ def _same_files_are_checked_once() -> Iterator[None]:
         patch.setattr(protocol_files, "load_catalogue", load)
         patch.setattr(notice_types, "load", load_types)
         yield
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test's own. To number it, pytest's own would look through the folders of all tests before."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    return tmp_path_factory.mktemp(f"{name}-{next(NUMBERS)}", numbered=False)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,13 @@ from ipt_workflow.api import (
     client_labels,
     courses,
     credentials,
+    erasures,
     feed,
     fhir,
     fhir_compartments,
     groups,
     health,
+    log,
     marks,
     messages,
     notices,
@@ -33,6 +35,8 @@ from ipt_workflow.api import (
     openapi,
     organisations,
     people,
+    privacy_exports,
+    privacy_reports,
     problems,
     proposals,
     protocols,
@@ -43,6 +47,7 @@ from ipt_workflow.api import (
     supervision,
     systems,
     transitions,
+    verifier,
 )
 from ipt_workflow.api import sandbox as sandbox_routes
 from ipt_workflow.api.auth import Addressed, Anybody, Bearer
@@ -62,9 +67,14 @@ from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.providers import Providers
+from ipt_workflow.service.audit.checkpoints import Checkpoints, sign_or_say
+from ipt_workflow.service.audit.verifier import Verifier, database_of_verifier
+from ipt_workflow.service.audit.witnesses import Witnesses, policy_of
+from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
+from ipt_workflow.store.database import Database
 
 
 class Application:
@@ -99,6 +109,7 @@ class Application:
 
     async def _open_clinic(self) -> Clinic:
         """Opens the clinic. Raises IptError, also for a sandbox, or where one is to be served, for any other database."""
+        policy_of(self.settings)  # a wrong file is found out now, not when a witness is to be asked
         clinic = await open_clinic(self.settings, self.clock)
         try:
             (require_sandbox if self.sandbox else refuse_sandbox)(clinic)
@@ -121,7 +132,14 @@ class Application:
             deliver = relays.run if self.settings.relay else relays.wake_others
             relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
-            async with relaying, _beside(early), _beside(clinics.watch), _beside(failures.run), _beside(token_uses.run):
+            signing = partial(clinics.run_each, _sign_log)
+            witnessed = partial(clinics.run_each, partial(_ask_witnesses, calls))
+            background = (early, signing, witnessed, clinics.watch, failures.run, token_uses.run)
+            async with database_of_verifier(self.settings) as database, relaying, AsyncExitStack() as beside:
+                if self.settings.verifier:
+                    await beside.enter_async_context(_beside(partial(clinics.run_each, partial(_verify, database))))
+                for each in background:
+                    await beside.enter_async_context(_beside(each))
                 yield
         finally:
             await calls.close()
@@ -140,6 +158,28 @@ async def _begin(clinics: Clinics, desk: FrontDesk) -> None:
 async def _handle_early(desk: FrontDesk, clinic: Clinic, stop: asyncio.Event) -> None:
     """Handles notices again when the course that they await is opened."""
     await EarlyNotices(desk.of(clinic).notices).run(stop)
+
+
+async def _sign_log(clinic: Clinic, stop: asyncio.Event) -> None:
+    """Signs the clinic's log once a minute, if there are keys for it."""
+    if clinic.settings.log_key_file:
+        sign = partial(sign_or_say, Checkpoints(clinic))
+        await each_minute(sign, stop, waits="the log waits for the database", fails="the log was not signed")
+    await stop.wait()
+
+
+async def _ask_witnesses(calls: Calls, clinic: Clinic, stop: asyncio.Event) -> None:
+    """Brings each checkpoint of the log to the witnesses that have an address."""
+    witnesses = Witnesses(clinic, calls)
+    if witnesses.policy.addresses:
+        waits, fails = "witnesses wait for the database", "witnesses were not asked"
+        await each_minute(witnesses.submit, stop, waits=waits, fails=fails, at_the_end=False)
+    await stop.wait()
+
+
+async def _verify(database: Database | None, clinic: Clinic, stop: asyncio.Event) -> None:
+    """Reads everything of the clinic again and again."""
+    await Verifier(clinic, database).run(stop)
 
 
 @asynccontextmanager
@@ -171,6 +211,8 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *courses.HANDLERS,
         *client_labels.HANDLERS,
         *transitions.HANDLERS,
+        *privacy_exports.HANDLERS,
+        *privacy_reports.HANDLERS,
         *proposals.HANDLERS,
         *supervision.HANDLERS,
         *access.HANDLERS,
@@ -178,8 +220,10 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *sessions.HANDLERS,
         *protocols.HANDLERS,
         *audit.HANDLERS,
+        *log.HANDLERS,
         *marks.HANDLERS,
         *retention.HANDLERS,
+        *erasures.HANDLERS,
         *break_glass.HANDLERS,
         *subscriptions.HANDLERS,
         *feed.HANDLERS,
@@ -195,7 +239,7 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
         *fhir_compartments.HANDLERS,
         *(sandbox_routes.HANDLERS if sandbox else ()),
     ]
-    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS]
+    open_to_all = [*oauth.OPEN_HANDLERS, *notices.OPEN_HANDLERS, *verifier.OPEN_HANDLERS, *log.OPEN_HANDLERS]
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[

@@ -10,6 +10,7 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, limit_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.ehr.deliveries.feed import FeedPage, Snapshot
+from ipt_workflow.ehr.deliveries.lanes import CHECKPOINT
 
 
 @get("/v1/events", summary="Events", tags=["events"])
@@ -21,14 +22,16 @@ async def events(
 ) -> Response[FeedPage]:
     """The same events as the webhooks, after the event `after`. A reader who continues from `last` misses no event.
 
-    With `subscription`: only its events, in the form it receives them.
+    With `subscription`: only its events, in the form it receives them. `Ipt-Log-Checkpoint` is the newest checkpoint of the log.
     """
-    size = limit_of(request, limit)
-    found: FeedPage = await services_of(request).feed.page(principal_of(request), after, size, subscription)
-    if found.next is None:
-        return Response(found)
-    query = urlencode({**dict(request.query_params), "after": found.next})
-    return Response(found, headers={"Link": f'<{public(request, request.url.path)}?{query}>; rel="next"'})
+    size, feed = limit_of(request, limit), services_of(request).feed
+    found: FeedPage = await feed.page(principal_of(request), after, size, subscription)
+    checkpoint = await feed.checkpoint()
+    headers = {CHECKPOINT: checkpoint} if checkpoint else {}
+    if found.next is not None:
+        query = urlencode({**dict(request.query_params), "after": found.next})
+        headers["Link"] = f'<{public(request, request.url.path)}?{query}>; rel="next"'
+    return Response(found, headers=headers)
 
 
 @get("/v1/courses/{course_id:str}/snapshot", summary="A snapshot of a course", tags=["events"])

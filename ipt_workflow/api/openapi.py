@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview, NewUnmasking
 from ipt_workflow.access.cover import NewCover
 from ipt_workflow.access.marks import MarkEnd, NewMark
+from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.api import oauth_errors, problem_schemas
 from ipt_workflow.api.audit import AuditSearch
 from ipt_workflow.api.courses import Search
@@ -30,6 +31,7 @@ from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.ehr import signatures
+from ipt_workflow.ehr.client_exports import ClientExportQuery
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.deliveries.rehearsal import MoveClock
 from ipt_workflow.ehr.notices import types as notice_types
@@ -43,6 +45,10 @@ from ipt_workflow.service.access.client_labels import NewClientLabel
 from ipt_workflow.service.access.people import NewPerson, PersonChange
 from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
+from ipt_workflow.service.privacy.access_reports import ReportQuery
+from ipt_workflow.service.privacy.disclosures import AccountingQuery, NewDisclosure
+from ipt_workflow.service.privacy.log_months import ToReap
+from ipt_workflow.service.privacy.retention import NewRetentionDecision
 from ipt_workflow.service.proposals import NewReturn
 from ipt_workflow.service.supervision.meetings import NewMeeting
 from ipt_workflow.service.writes import CrisisCall, Opening
@@ -58,12 +64,19 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/courses/{course_id}/proposals", "post"): (Command,),
     ("/v1/courses/{course_id}/restriction", "put"): (NewRestriction,),
     ("/v1/courses/{course_id}/client-label", "put"): (NewClientLabel,),
+    ("/v1/clients/access-report", "post"): (ReportQuery,),
+    ("/v1/clients/accounting", "post"): (AccountingQuery,),
+    ("/v1/clients/disclosures", "post"): (NewDisclosure,),
+    ("/v1/clients/export", "post"): (ClientExportQuery,),
     ("/v1/cover", "post"): (NewCover,),
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
     ("/v1/clients/marks", "post"): (NewMark,),
     ("/v1/clients/marks/{mark_id}/end", "post"): (MarkEnd,),
     ("/v1/emergency-access/{access_id}/review", "post"): (NewReview,),
     ("/v1/unmasking", "post"): (NewUnmasking,),
+    ("/v1/retention/policies", "post"): (NewRetentionPolicy,),
+    ("/v1/retention/decisions", "post"): (NewRetentionDecision,),
+    ("/v1/retention/months", "post"): (ToReap,),
     ("/v1/people", "post"): (NewPerson,),
     ("/v1/people/{person_id}", "patch"): (PersonChange,),
     ("/v1/organisations", "post"): (NewOrganisation,),
@@ -96,6 +109,7 @@ WITHOUT_TOKEN = (
     WELL_KNOWN,
     f"{BASE}{WELL_KNOWN}",
     "/health",
+    "/log/ipt_verify.py",
     SIGNED,
     HOOKED,
     "/v1/notices/types",
@@ -147,6 +161,7 @@ SEARCH = (
 QUERIES = {
     "/v1/courses": ("state",),
     "/v1/audit": ("from",),
+    "/v1/audit/consistency": ("from",),
     "/v1/audit/export": ("from", "format"),
     "/fhir/R4/{kind}": SEARCH,
     "/fhir/R4/{kind}/{resource_id}": ("_elements", "_summary", "_format"),

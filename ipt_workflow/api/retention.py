@@ -10,8 +10,8 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
 from ipt_workflow.api.services import services_of
+from ipt_workflow.service.privacy.log_months import DueMonth, MonthReaping, ReapedMonth, ToReap
 from ipt_workflow.service.privacy.policies import PolicyPreview, RetentionPolicyView
-from ipt_workflow.service.privacy.reaping import DueMonth, MonthReaping, ReapedMonth, ToReap
 from ipt_workflow.service.privacy.retention import DueRecord, NewRetentionDecision, RetentionDecisionView, RetentionDeed
 
 
@@ -66,10 +66,10 @@ async def adopt_retention_policy(
     return Response(await policies.adopt(principal, lambda: body.shape(NewRetentionPolicy)), status_code=201)
 
 
-@post("/v1/retention/policies/{name:str}/end", summary="End a retention policy", tags=["retention"], status_code=200)
-async def end_retention_policy(request: ApiRequest, name: FromPath[str]) -> RetentionPolicyView:
+@post("/v1/retention/policies/{policy:str}/end", summary="End a retention policy", tags=["retention"], status_code=200)
+async def end_retention_policy(request: ApiRequest, policy: FromPath[str]) -> RetentionPolicyView:
     """Its term does not count any more. Needs a person who signed in lately."""
-    return await services_of(request).rights.retention.policies.end(principal_of(request), name)
+    return await services_of(request).rights.retention.policies.end(principal_of(request), policy)
 
 
 @get("/v1/retention/records", summary="Records that are due", tags=["retention"])

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ipt_workflow.ehr.calls import Calls
+from ipt_workflow.ehr.client_exports import ClientExports
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
@@ -30,6 +31,7 @@ from ipt_workflow.service.access.sessions import SignInSessions
 from ipt_workflow.service.access.tokens import Tokens
 from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.log_proofs import LogProofs
 from ipt_workflow.service.audit.names import AuditNaming
 from ipt_workflow.service.audit.proofs import EntryProofs
 from ipt_workflow.service.audit.sums import AuditSums
@@ -48,6 +50,9 @@ from ipt_workflow.service.histories import Histories
 from ipt_workflow.service.organisations import Organisations
 from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
+from ipt_workflow.service.privacy.access_reports import AccessReports
+from ipt_workflow.service.privacy.disclosures import Disclosures
+from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.service.privacy.marks import Marks
 from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
@@ -95,7 +100,7 @@ class Services:
         self.audit_exports = Exports(clinic)
         self.audit_names = AuditNaming(clinic)
         self.audit_sums = AuditSums(clinic)
-        self.proofs = EntryProofs(clinic)
+        self.proofs, self.log_proofs = EntryProofs(clinic), LogProofs(clinic)
         self.fhir = FhirReader(clinic)
         self.fhir_searches = FhirSearches(clinic)
         self.fhir_histories = FhirHistories(clinic)
@@ -124,7 +129,11 @@ class ClientRights:
     def __init__(self, clinic: Clinic) -> None:
         self.marks = Marks(clinic)
         self.retention = Retention(clinic)
+        self.erasures = Erasures(clinic)
         self.everything = ClientResources(clinic)
+        self.access_reports = AccessReports(clinic)
+        self.disclosures = Disclosures(clinic)
+        self.exports = ClientExports(clinic)
 
 
 class FrontDesk:

@@ -7,11 +7,14 @@ import typer
 from ipt_workflow.cli import (
     access,
     audit,
+    client,
     course,
     database,
     emergency,
+    erasure,
     group,
     launch,
+    log,
     mark,
     organisation,
     passkey,
@@ -47,15 +50,19 @@ app.add_typer(system.app, name="system")
 app.add_typer(launch.app, name="launch")
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(course.app, name="course")
+app.add_typer(client.app, name="client")
 app.add_typer(proposal.app, name="proposal")
 app.add_typer(group.app, name="group")
 app.add_typer(access.cover, name="cover")
 app.add_typer(access.restriction, name="restriction")
 app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
+app.add_typer(log.app, name="log")
 app.add_typer(mark.app, name="mark")
 app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
+client.app.command("erase")(erasure.erase)
+client.app.command("erasures")(erasure.erasures)
 app.command("import")(import_file)
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)

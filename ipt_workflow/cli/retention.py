@@ -8,9 +8,10 @@ import typer
 from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.cli.course import As, AsJson, DryRun, caller, operator_as_auditor, run_as
 from ipt_workflow.cli.output import of_options, out, print_json, print_table, run, settings_or_exit, usage
+from ipt_workflow.cli.process import FAILED
 from ipt_workflow.service.privacy import policies
+from ipt_workflow.service.privacy.log_months import LogMonths, ToReap
 from ipt_workflow.service.privacy.policies import PolicyPreview, RetentionPolicies, RetentionPolicyView
-from ipt_workflow.service.privacy.reaping import Reaping, ToReap
 from ipt_workflow.service.privacy.retention import NewRetentionDecision, Retention, RetentionDeed
 
 app = typer.Typer(help="Retention: how long records and the audit log are kept.", no_args_is_help=True)
@@ -18,6 +19,7 @@ Name = Annotated[str, typer.Argument(help="The policy's name.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")]
 Clients = Annotated[list[str], typer.Argument(help="Ids of clients, as `retention due` lists them.")]
 ForAdmin = Annotated[str, typer.Option("--role", help="The role in which the person acts.")]
+DONE = {"erased", "kept"}
 _HEADS = ("policy", "kind", "jurisdiction", "bound", "period", "anchor", "citation")
 
 
@@ -172,7 +174,7 @@ def months(as_json: AsJson = False) -> None:
     """List the months of the audit log that a ceiling wants gone, and those that were removed."""
 
     async def both(clinic: Any) -> dict[str, Any]:
-        reaping, principal = Reaping(clinic), operator_as_auditor()
+        reaping, principal = LogMonths(clinic), operator_as_auditor()
         return {"due": await reaping.due(principal), "reaped": await reaping.reaped(principal)}
 
     found = run(both)
@@ -195,7 +197,7 @@ def reap(
 ) -> None:
     """Remove a month of the audit log that is due. The log still proves what was in it."""
     asked, principal = of_options(ToReap, {"kind": kind, "month": month}), caller(person, role)
-    found = run_as(principal, lambda clinic: Reaping(clinic).reap(principal, lambda: asked, dry_run=dry_run))
+    found = run_as(principal, lambda clinic: LogMonths(clinic).reap(principal, lambda: asked, dry_run=dry_run))
     if as_json:
         print_json(found)
         return
@@ -204,15 +206,18 @@ def reap(
 
 
 def _decide(given: dict[str, Any], person: str, role: str, *, dry_run: bool, as_json: bool) -> None:
+    """Exits 1 if a record stays as it is."""
     new, principal = of_options(NewRetentionDecision, given), caller(person, role)
     deed: RetentionDeed = run_as(principal, lambda clinic: Retention(clinic).decide(principal, lambda: new, dry_run=dry_run))
     if as_json:
         print_json(deed)
-        return
-    print_table(
-        ("client", "would be" if dry_run else "was", "removed", "holds"),
-        [(each.client, each.outcome.replace("_", " "), _counted(each.counts), "; ".join(each.holds)) for each in deed.records],
-    )
+    else:
+        print_table(
+            ("client", "would be" if dry_run else "was", "removed", "holds"),
+            [(each.client, each.outcome.replace("_", " "), _counted(each.counts), "; ".join(each.holds)) for each in deed.records],
+        )
+    if any(each.outcome not in DONE for each in deed.records):
+        raise typer.Exit(FAILED)
 
 
 def _counted(counts: Any) -> str:

@@ -14,6 +14,7 @@ import uvicorn
 from ipt_workflow.api.witness import WitnessReply, WitnessServer
 from ipt_workflow.cli.output import err, fail, listening, out, print_json, print_table, usage, write_json
 from ipt_workflow.cli.process import FAILED
+from ipt_workflow.cli.witnesses import list_witnesses, request, submit, take
 from ipt_workflow.errors import IptError
 from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.journal.proof.ipt_verify import NotProved
@@ -23,7 +24,11 @@ from ipt_workflow.service.audit import log_keys, witness_state
 from ipt_workflow.service.audit.log_keys import CheckpointSigner
 from ipt_workflow.service.audit.witness_state import Witness
 
-app = typer.Typer(help="A witness of logs.", no_args_is_help=True)
+app = typer.Typer(help="Witnesses of logs: to be one (key, sign, serve, show), and to have some.", no_args_is_help=True)
+app.command("list")(list_witnesses)
+app.command()(submit)
+app.command()(request)
+app.command()(take)
 CONNECTIONS_MAX = 64
 _NAME = re.compile(r"[!-*,-~]{1,200}")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -57,25 +62,26 @@ def sign(
     key_file: KeyFile,
     logs: Logs,
     state: State,
-    to: Annotated[Path | None, typer.Option(help="The file for the cosignature; default: standard output.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The file for the cosigned checkpoint; default: standard output.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cosign a checkpoint that continues the last one. The log's operator brings the submission, and takes the cosignature back."""
+    """Cosign a checkpoint that continues the last one. The log's operator brings the submission, and takes the cosigned checkpoint back."""
     with _sentences():
         witness = _witness(name, key_file, logs, state)
-        given = sys.stdin.buffer.read() if submission == "-" else Path(submission).read_bytes()
-        answer = witness.answer(given.decode("utf-8", errors="replace"))
-        if answer.status == 200 and to:
-            kept_files.replace(to, answer.body)
+        given = (sys.stdin.buffer.read() if submission == "-" else Path(submission).read_bytes()).decode("utf-8", errors="replace")
+        answer = witness.answer(given)
+        cosigned = ipt_verify.read_submission(given).note + answer.body if answer.status == 200 else ""
+        if cosigned and to:
+            kept_files.replace(to, cosigned)
     if answer.status != 200:
         err.print(_refusal(answer.status, answer.body.strip()), markup=False)
         raise typer.Exit(FAILED)
     if as_json:
-        print_json({"cosignatures": answer.body.splitlines()})
+        print_json({"checkpoint": cosigned, "cosignatures": answer.body.splitlines()})
     elif to:
         out.print(f"The checkpoint is cosigned. Give {to} to the log's operator.", markup=False)
     else:
-        out.print(answer.body, markup=False, end="")
+        out.print(cosigned, markup=False, end="")
 
 
 @app.command()

@@ -96,6 +96,18 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     (r"(after whpk_ |after whsec_ |after whsk_ )?a key must .*|after wh\w+_ a key must .*|the two halves of .*|is a private key; .*", SECRET),
     (r"names the version that the courses have; .*", noted("The courses have this version already. Choose another.")),
     (r"names a version whose file is gone, .*", noted("The file of this version is gone. Choose another.")),
+    # how long data is kept
+    (r"must be longer than nothing", noted("Enter a period that is longer than nothing, such as P10Y.")),
+    (r"must be [a-z_ ]+, for .*", noted("This is not what such a policy counts from. Choose another.")),
+    (r"is that of a policy in force: .*", noted("A policy of this name is in force. End it first, or choose another name.")),
+    (r"contradicts (?P<name>\S+): .*", noted("This contradicts the policy %(name)s: what must be kept cannot be gone before.")),
+    (r"belongs to the decision to keep", noted("Leave this empty: it is for a record that is kept.")),
+    (r"is needed to keep a record .*", noted("Say why it is kept.")),
+    (r"must be a day from today on, .*", noted("Enter the last day for which it is kept: a day to come, at most 30 years ahead.")),
+    (r"is needed: a policy in force counts from .*", noted("Enter the date of birth: a policy counts from the 18th birthday.")),
+    (r"must be a day before today", noted("Enter a day that has passed.")),
+    (r"is not due: .*", noted("This month is not due.")),
+    (r"stays for now\. .*", noted("This month stays for now. Look at the list.")),
     # any value
     (r"must not be empty", noted("Fill this in.")),
     (r"must have at most (?P<most>\d+) characters", noted("Write at most %(most)s characters.")),

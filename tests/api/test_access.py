@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from support import group_walk, marks
+from support import checkpoints, group_walk, marks
 from support.http_client import OPERATOR, START, Api
 from support.smart import JWKS
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess
+from ipt_workflow.access.erasure import NewErasure
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.api.app import litestar_app
@@ -44,7 +45,10 @@ OPEN = {
     ("GET", "/schema"),
     ("GET", "/schema/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
+    ("GET", "/log/{organisation}/checkpoint"),  # of a signed log (tests/api/test_log.py)
+    ("GET", "/log/{organisation}/tile/{level}/{place}"),
     ("GET", "/v1/notices/types"),
+    ("GET", "/log/ipt_verify.py"),
     ("GET", "/.well-known/smart-configuration"),
     ("GET", "/fhir/R4/.well-known/smart-configuration"),
 }
@@ -97,8 +101,19 @@ SUPERVISION = {
     "minutes": 50,
     "courses": [{"course": "{course_id}", "actions": ["Bring a tape."]}],
 }
+POLICY = {
+    "name": "mine",
+    "kind": "record",
+    "jurisdiction": "DE",
+    "bound": "floor",
+    "period": "P10Y",
+    "anchor": "last_contact",
+    "citation": "BGB 630f",
+}
 RESTRICTION = {"people": ["supervisor-1"], "reason": "The client works here."}
 LABEL = {"label": "Ms A."}
+CLIENT = {"course": "{course_id}"}
+DISCLOSURE = {**CLIENT, "recipient": "The family court", "what": "The letter of 3 March", "purpose": "HLEGAL"}
 GROUP_WRITE = "201 404 201 403 403 404"
 ALL_READ = "200 200 200 200 200 200"
 ADMIN = "403 403 403 403 403 {}"
@@ -121,6 +136,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/audit/search"): Row("403 403 200 200 403 403", {}),
     ("GET", "/v1/audit/export"): Row("403 403 403 200 403 403"),
     ("GET", "/v1/audit/verify"): Row("403 403 200 200 403 403"),
+    ("GET", "/v1/audit/checkpoint"): Row("403 403 200 200 403 403", needs="checkpoint"),
+    ("GET", "/v1/audit/consistency?from=1"): Row("403 403 200 200 403 403", needs="checkpoint"),
+    ("GET", "/v1/audit/proof?course={course_id}"): Row("403 403 200 200 403 403", needs="checkpoint"),
+    ("GET", "/log/{organisation}/tile/entries/{place}"): Row("403 403 403 200 403 403", needs="checkpoint"),
     ("GET", "/v1/courses"): Row("200 200 200 200 200 403"),
     ("POST", "/v1/courses"): Row("201 201 201 403 201 201", REFERRAL),
     ("POST", "/v1/courses/crisis-calls"): Row("201 201 201 403 403 403", CRISIS_CALL),
@@ -129,6 +148,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/emergency-access/{access_id}"): Row("200 404 200 200 404 404", needs="emergency"),
     ("POST", "/v1/emergency-access/{access_id}/end"): Row("403 404 200 403 404 404", needs="emergency"),
     ("POST", "/v1/emergency-access/{access_id}/review"): Row("403 404 201 403 404 404", {"verdict": "justified"}, "emergency"),
+    # It takes a person who signed in, and no token (tests/service/privacy/test_erasures.py).
+    ("POST", "/v1/erasures"): Row("403 403 403 403 403 403", {"client_ref": "EHR-1", "ground": "consent_withdrawn"}),
+    ("POST", "/v1/erasures/again"): Row("403 403 403 403 403 403", {}),
+    ("GET", "/v1/erasures"): Row("403 403 200 200 403 200"),
+    ("GET", "/v1/erasures/{erasure_id}"): Row("403 403 200 200 403 200", needs="erasure"),
     # A person marks a client's record, and no fixed token.
     ("POST", "/v1/clients/marks"): Row("403 403 403 403 403 403", {"kind": "hold", "client_ref": "EHR-1", "ground": "litigation"}),
     ("GET", "/v1/clients/marks"): Row("403 403 200 200 403 200"),
@@ -152,6 +176,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/courses/{course_id}/client-label"): Row(COURSE_READ, needs="label"),
     ("PUT", "/v1/courses/{course_id}/client-label"): Row("200 404 200 403 200 404", LABEL),
     ("DELETE", "/v1/courses/{course_id}/client-label"): Row("204 404 204 403 204 404", needs="label"),
+    ("POST", "/v1/clients/access-report"): Row("200 404 200 200 403 403", CLIENT),
+    ("POST", "/v1/clients/accounting"): Row("200 404 200 200 403 403", CLIENT),
+    # A person who has just signed in takes a client's data away, and no fixed token (tests/ehr/test_client_exports.py).
+    ("POST", "/v1/clients/export"): Row("403 403 403 403 403 403", {**CLIENT, "ground": "gdpr-15"}),
+    ("POST", "/v1/clients/disclosures"): Row("201 404 201 403 403 403", DISCLOSURE),
     # A therapist arranges cover for their own courses: the other one is told so.
     ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
     ("GET", "/v1/cover"): Row("200 200 200 200 403 200"),
@@ -164,6 +193,17 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/v1/proposals/{proposal_id}/return"): Row("403 404 200 403 403 404", {"comment": "Say why."}, "proposal"),
     ("GET", "/v1/supervision"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/supervision/agenda"): Row("200 200 200 200 403 403"),
+    ("GET", "/v1/retention/decisions"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/decisions"): Row(
+        ADMIN.format(403), {"decision": "erase", "clients": [{"client": NOBODY}]}
+    ),  # by a person
+    ("GET", "/v1/retention/examples"): Row("403 403 403 200 403 200"),
+    ("GET", "/v1/retention/months"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/months"): Row(ADMIN.format(403), {"kind": "access_log", "month": "2023-01"}),
+    ("GET", "/v1/retention/policies"): Row("403 403 403 200 403 200"),
+    ("POST", "/v1/retention/policies"): Row(ADMIN.format(403), POLICY),
+    ("POST", "/v1/retention/policies/{policy}/end"): Row(ADMIN.format(403)),
+    ("GET", "/v1/retention/records"): Row("403 403 403 200 403 200"),
     ("POST", "/v1/supervision"): Row("201 404 201 403 403 403", SUPERVISION),
     ("GET", "/v1/notices"): Row("200 200 200 200 403 403"),
     ("GET", "/v1/notices/{notice_id}"): Row("200 404 200 200 403 404", needs="notice"),
@@ -236,6 +276,7 @@ TABLE: dict[tuple[str, str], Row] = {
 LOOKING = {
     *("/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"),
     *("/v1/sessions/{session_id}", "/v1/unmasking"),
+    *("/v1/clients/access-report", "/v1/clients/accounting", "/v1/clients/export"),
 }
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (
@@ -248,8 +289,17 @@ OF_NO_COURSE = (
     "/v1/systems",
     "/v1/clients",
     "/v1/courses/crisis-calls",
+    "/v1/retention",
 )
-MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision")
+MAKES = (
+    "/v1/courses",
+    "/v1/groups",
+    "/v1/emergency-access",
+    "/v1/supervision",
+    "/v1/clients/disclosures",
+    "/v1/erasures",
+    "/v1/erasures/again",
+)
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes
@@ -295,6 +345,7 @@ async def prepared(api: Api, row: Row, ref: str = "EHR-1") -> dict[str, str]:
         "proposal_id": NOBODY,
         "notice_id": NOBODY,
         "session_id": "0" * 16,
+        "policy": "none",
         "organisation": "default",
     }
     if row.needs == "subscription":
@@ -402,12 +453,35 @@ async def label(api: Api, ref: str) -> dict[str, str]:
     return {}
 
 
+async def erased(api: Api, ref: str) -> dict[str, str]:
+    """An erasure of another client."""
+    await api.open(f"{ref}-erased")
+    new = NewErasure(client_ref=f"{ref}-erased", ground="objection")
+    done = await api.services.rights.erasures.erase(OPERATOR, lambda: new)
+    return {"erasure_id": done.id or ""}
+
+
 async def a_mark(api: Api, ref: str) -> dict[str, str]:
     """A hold on the client's record."""
     return {"mark_id": (await marks.mark(api.clinic, ref=ref)).id}
 
 
-MADE = {"mark": a_mark, "emergency": emergency, "label": label, "masked": masked, "notice": waiting}
+async def checkpoint(api: Api, _ref: str) -> dict[str, str]:
+    """A signed log."""
+    await refusals(api)  # which is a record
+    await checkpoints.sign(api.clinic)
+    return {"place": "000.p/1"}
+
+
+MADE = {
+    "checkpoint": checkpoint,
+    "mark": a_mark,
+    "emergency": emergency,
+    "erasure": erased,
+    "label": label,
+    "masked": masked,
+    "notice": waiting,
+}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:
@@ -483,7 +557,8 @@ def is_recorded(answer: httpx.Response, key: tuple[str, str], row: Row) -> bool:
 @pytest.mark.parametrize("key", sorted(OPEN), ids=" ".join)
 def test_what_is_open_to_all_needs_no_token(api, key):
     async def test(api):
-        assert (await api.client.request(*key)).status_code == 200
+        names = {"organisation": "default", "level": "0", **await checkpoint(api, "")}
+        assert (await api.client.request(key[0], key[1].format(**names))).status_code == 200
 
     api(test)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from api.test_access import NOBODY, NOTE, REFERRAL, SUPERVISION, TABLE, URL, Row, prepared, token
-from support import group_walk
+from support import group_walk, retention
 from support.ehr_sender import Ehr
 from support.http_client import OPERATOR, ROLES, START, Api
 from support.two_clinics import ids_of, kept_of, other_clinic, said
@@ -37,7 +37,7 @@ NEVER = {  # parameters that name what belongs to an organisation, and a name th
     "person_id": "nobody",
     "system_id": "nobody",
 }
-PUBLIC = {"kind", "member", "seq", "version", "protocol_id"}  # the same names in every organisation
+PUBLIC = {"kind", "member", "seq", "version", "protocol_id", "policy", "place"}  # the same names in every organisation
 INSTALLATION = {"organisation"}  # named by the operator alone
 EVERYTHING = ("proposal", "notice", "source", "group", "subscription")  # what lists may show
 STAFF = tuple(role for role in ROLES if role != "operator")  # the operator belongs to no organisation
@@ -144,6 +144,8 @@ LISTS = {  # every list with a cursor: the role that reads it, and what it is fi
     "/v1/unmasking": ("supervisor", "unmasking"),
     "/v1/sessions-to-attest": ("supervisor", "left unsigned"),
     "/v1/supervision": ("supervisor", "supervision"),
+    "/v1/retention/records": ("admin", "due"),
+    "/v1/retention/decisions": ("admin", "kept"),
 }
 
 
@@ -157,6 +159,26 @@ def test_every_list_with_a_cursor_is_tried():
     assert {path for path in with_cursor if not parameters(path)} == set(LISTS)
 
 
+async def unsigned(api: Api) -> None:
+    """Three sessions that a therapist left without a signature."""
+    for number in range(3):
+        await api.walk((await api.open(f"EHR-{number}"))["id"], "record_consent", "start", "record_session")
+    assert (await api.post("/v1/people/therapist-1/leave", role="admin")).status_code == 200
+
+
+async def due(api: Api) -> list[str]:
+    """Three clients whose records are due."""
+    return await retention.due(api.clinic, "EHR-0", "EHR-1", "EHR-2")
+
+
+async def kept(api: Api) -> None:
+    """Three of which somebody decided to keep them."""
+    await retention.keep(api.clinic, *await due(api))
+
+
+FILLED = {"left unsigned": unsigned, "due": due, "kept": kept}
+
+
 async def fill(api: Api, needs: str) -> None:
     """Three of what a list shows."""
     if needs == "unmasking":
@@ -164,14 +186,12 @@ async def fill(api: Api, needs: str) -> None:
             names = await prepared(api, Row("", needs="masked"), f"EHR-{number}")
             unmasked = await api.post("/v1/unmasking", {"course": names["course_id"], "reason": "A complaint."}, "auditor")
             assert unmasked.status_code == 201, unmasked.text
-    elif needs == "left unsigned":
-        for number in range(3):
-            await api.walk((await api.open(f"EHR-{number}"))["id"], "record_consent", "start", "record_session")
-        assert (await api.post("/v1/people/therapist-1/leave", role="admin")).status_code == 200
     elif needs == "supervision":
         for number in range(3):
             discussed = {**SUPERVISION, "courses": [{"course": (await api.open(f"EHR-{number}"))["id"]}]}
             assert (await api.post("/v1/supervision", discussed, "supervisor")).status_code == 201
+    elif needs in FILLED:
+        await FILLED[needs](api)
     elif needs == "message":
         north = await Ehr.register(api, "north")
         for number in range(3):

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 import typer
 from api.test_access import JWKS, NOBODY, Row, prepared, token
-from support import databases, group_walk
+from support import databases, group_walk, retention
 from support.http_client import OPERATOR, running
 from support.two_clinics import OTHER, ids_in, other_clinic, rows_of
 from typer.testing import CliRunner
@@ -66,6 +66,14 @@ NOT_THERE = {  # what names something of ours: to others it never was
     "mark end": f"{{mark_id}} {SUPERVISOR}",
     "mark show": "{mark_id}",
     "audit unmask": "{course_id} --reason x",
+    "client access-report": "{client_ref}",
+    "client accounting": "{client_ref}",
+    "client export": f"{{client_ref}} --ground gdpr-15 --dry-run {THERAPIST}",
+    "client disclose": f"{{client_ref}} --to x --what x --purpose HLEGAL {THERAPIST}",
+    "retention end": "england --as admin-1",
+    "retention erase": "{client_id} --as admin-1",
+    "retention keep": "{client_id} --until {tomorrow} --ground claims --as admin-1",
+    "retention reap": "access_log 2023-01 --as admin-1",
 }
 THEIR_OWN = {  # what lists, makes or checks: only what is theirs
     "course list": "",
@@ -94,6 +102,12 @@ THEIR_OWN = {  # what lists, makes or checks: only what is theirs
     "cover list": "",
     "cover arrange": f"therapist-1 therapist-2 --until {{soon}} --reason x {THERAPIST}",
     "emergency list": "",
+    "retention examples": "",
+    "retention policies": "",
+    "retention adopt": "germany-record --as admin-1",
+    "retention due": "",
+    "retention decisions": "",
+    "retention months": "",
     "mark list": "",
 }
 INSTALLATION = {  # for whoever may reach the whole database
@@ -157,6 +171,8 @@ def made(tmp_path_factory):
             names["proposal_id"] = (await api.get("/v1/proposals", "supervisor")).json()["items"][0]["id"]
             await Launchers(api.clinic).add(OPERATOR, lambda: NewLauncher(iss=ISS, client_id="ipt"))
             names["token_id"] = (await token(api, "auditor", "auditor-2")).id
+            names["client_id"] = (await api.clinic.clients.get("EHR-group")).id
+            await retention.adopt(api.clinic, retention.policy())
 
     asyncio.run(fill())
     lines, protocol = folder / "lines.jsonl", settings.config_dir / "protocols" / f"{group_walk.PROTOCOL}.toml"
@@ -167,11 +183,14 @@ def made(tmp_path_factory):
     jwks.write_text(json.dumps(JWKS), encoding="utf-8")
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(days=3)).isoformat()
     names |= {"person_id": "ehr-person", "system_id": "ehr-system", "client_ref": "EHR-group", "iss": ISS, "soon": soon}
+    names["tomorrow"] = soon[:10]
     return settings, {**names, "jwks": str(jwks), "lines": str(lines), "protocol": str(protocol), "candidate": str(candidate)}
 
 
 NEVER = dict.fromkeys(
-    ("course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id", "mark_id"), NOBODY
+    ("client_id", "course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id"),
+    NOBODY("course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id", "mark_id"),
+    NOBODY,
 ) | dict.fromkeys(("token_id", "source_id", "person_id", "system_id", "client_ref"), "nobody")
 
 

@@ -21,7 +21,10 @@ AXE = ROOT / "tests" / "web" / "node" / "node_modules" / "axe-core" / "axe.min.j
 PICTURES = Path(os.environ.get("IPT_TEST_PICTURES", ROOT / "var" / "pictures"))
 ADDRESS = "https://ipt.example/"
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-RUN = "async tags => (await axe.run(document, {runOnly: tags})).violations.map(v => [v.id, v.help, v.nodes.map(n => n.html)])"
+RUN = """async tags => {
+    const found = await axe.run(document, {runOnly: tags, resultTypes: ["violations"]})
+    return found.violations.map(v => [v.id, v.help, v.nodes.map(n => n.html)])
+}"""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +53,13 @@ LOOKS = {
 
 
 class Inspector:
-    """A browser in a thread of its own, so that a test waits for it within its own loop."""
+    """A browser in a thread of its own, so that a test waits for it within its own loop. It keeps a window for each look."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, browser: Browser) -> None:
         self._loop = loop
         self._browser = browser
+        self._windows: dict[Look, Page] = {}
+        self._html = ""
 
     def _waited(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
@@ -74,42 +79,39 @@ class Inspector:
         return len(re.findall(rb"/Type /Page\b", self._waited(self._printed(html))))
 
     async def _printed(self, html: str) -> bytes:
-        page = await self._shown(html, LOOKS["light"])
-        try:
-            return await page.pdf(format="A4")
-        finally:
-            await page.context.close()
+        return await (await self._shown(html, LOOKS["light"])).pdf(format="A4")
 
     async def _shown(self, html: str, look: Look) -> Page:
-        async def answer(route: Route) -> None:
-            name = route.request.url.removeprefix(f"{ADDRESS}static/").partition("?")[0]
-            if name in TYPES:
-                await route.fulfill(body=asset(name).content, content_type=TYPES[name])
-            else:
-                await route.fulfill(body=html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY})
+        if look not in self._windows:
+            self._windows[look] = await self._window(look)
+        self._html = html
+        await self._windows[look].goto(ADDRESS)
+        return self._windows[look]
 
+    async def _window(self, look: Look) -> Page:
         page = await (await self._browser.new_context(**look.options())).new_page()
-        await page.route("**/*", answer)
-        await page.goto(ADDRESS)
+        await page.add_init_script(path=AXE)
+        await page.route("**/*", self._answer)
         return page
+
+    async def _answer(self, route: Route) -> None:
+        name = route.request.url.removeprefix(f"{ADDRESS}static/").partition("?")[0]
+        if name in TYPES:
+            await route.fulfill(body=asset(name).content, content_type=TYPES[name])
+        else:
+            await route.fulfill(
+                body=self._html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY}
+            )
 
     async def _faults(self, html: str, look: Look) -> list[str]:
         page = await self._shown(html, look)
-        try:
-            await page.evaluate(AXE.read_text(encoding="utf-8"))
-            found = await page.evaluate(RUN, list(TAGS))
-            width = await page.evaluate("document.documentElement.scrollWidth")
-        finally:
-            await page.context.close()
+        found = await page.evaluate(RUN, list(TAGS))
+        width = await page.evaluate("document.documentElement.scrollWidth")
         wide = [f"the page is {width} px wide in a window of {look.width} px"] if width > look.width else []
         return [f"{rule}: {help_text}: {nodes}" for rule, help_text, nodes in found] + wide
 
     async def _picture(self, html: str, path: Path, look: Look) -> None:
-        page = await self._shown(html, look)
-        try:
-            await page.screenshot(path=path, full_page=True)
-        finally:
-            await page.context.close()
+        await (await self._shown(html, look)).screenshot(path=path, full_page=True)
 
 
 def tools() -> str:

@@ -139,6 +139,15 @@ ROWS |= {
     ("GET", "/admin/cover/new"): "303 200 200 200 403 200",
     ("POST", "/admin/cover/new"): "403 422 422 422 403 422",
     ("POST", "/admin/cover/{cover_id}/end"): "403 404 404 404 404 404",
+    ("GET", "/admin/retention"): "303 403 403 403 200 200",
+    ("GET", "/admin/retention/new"): ADMIN.format(200),
+    ("POST", "/admin/retention/new"): ADMIN_POST.format(422),
+    ("POST", "/admin/retention/{name}/end"): ADMIN_POST.format(404),
+    ("GET", "/admin/retention/records"): "303 403 403 403 200 200",
+    ("GET", "/admin/retention/records/{client}"): ADMIN.format(404),
+    ("POST", "/admin/retention/records/{client}"): ADMIN_POST.format(404),
+    ("GET", "/admin/retention/months"): "303 403 403 403 200 200",
+    ("POST", "/admin/retention/months/{kind}/{month}"): ADMIN_POST.format(422),  # no such kind and month
     ("GET", "/admin/protocols"): ALL,
     ("GET", "/admin/protocols/{protocol_id}/{version}"): "303 404 404 404 404 404",
     ("GET", "/admin/protocols/{protocol_id}/{before}/differences/{after}"): "303 404 404 404 404 404",
@@ -163,6 +172,9 @@ GIVEN = {
     "number": "1",
     "run_id": "none",
     "seq": "1",
+    "client": "none",
+    "name": "none",
+    "month": "2026-01",
 }  # other parts of paths: `course_id` and `client_id` are of a course of therapist-1
 
 

@@ -10,6 +10,7 @@ from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseView
+from ipt_workflow.store import cosignatures
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.events import StoredEvent
 from ipt_workflow.store.subscriptions import StoredSubscription
@@ -55,6 +56,10 @@ class Feed:
         await self.clinic.log(principal, "read", "events", [each.course for each, _ in shown if each.course])
         last = events.webhook_id(page[-1].id) if page else after
         return FeedPage(items=[item for _, item in shown], next=last if len(found) > limit else None, last=last)
+
+    async def checkpoint(self) -> str | None:
+        """The newest checkpoint of the log, as a header. None if there is none."""
+        return await self.clinic.read(cosignatures.newest_header)
 
     async def snapshot(self, principal: Principal, course_id: str) -> Snapshot:
         """A course, and the event to continue after."""

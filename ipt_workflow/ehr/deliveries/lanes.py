@@ -32,6 +32,7 @@ from ipt_workflow.store.units import LoggedEvent
 
 CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long
 ROUND_SECONDS = 5.0  # a round that claims may take so long; the lease covers this, the claim and one attempt
+CHECKPOINT = "ipt-log-checkpoint"
 FRESH_SECONDS = 0.05  # what was read longer ago is compared with the database before it is sent
 
 
@@ -39,13 +40,17 @@ Bodies = dict[tuple[int, str, str], bytes | None]  # by position, type and scope
 
 
 class DeliveryJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A claimed delivery with all that is needed to send it. `bodies` are those of its round: each is rendered once for all receivers."""
+    """A claimed delivery with all that is needed to send it. `bodies` are those of its round: each is rendered once for all receivers.
+
+    `checkpoint` is the newest of the log: who receives deliveries can tell whether the log is rewritten.
+    """
 
     claimed: ClaimedDelivery
     subscription: StoredSubscription
     keys: tuple[StoredKey, ...]
     event: StoredEvent
     bodies: Bodies
+    checkpoint: str | None
 
     def body(self) -> bytes | None:
         """The event as the subscription receives it; None if it is withheld."""
@@ -106,7 +111,14 @@ class Lanes:
             subscription_id = claimed[0].subscription
             known, keys = outcome.subscriptions[subscription_id], outcome.keys.get(subscription_id, ())
             lane = [
-                DeliveryJob(claimed=each, subscription=known, keys=keys, event=outcome.events[each.position], bodies=bodies)
+                DeliveryJob(
+                    claimed=each,
+                    subscription=known,
+                    keys=keys,
+                    event=outcome.events[each.position],
+                    bodies=bodies,
+                    checkpoint=outcome.checkpoint,
+                )
                 for each in claimed
             ]
             self.busy[subscription_id] += 1
@@ -170,6 +182,8 @@ class Lanes:
         real = clock.real()  # the receiver verifies by its own clock
         signed = self._signer(job.keys).headers(events.webhook_id(job.event.id), int(real.timestamp()), body)
         headers = {"content-type": "application/json", "user-agent": "ipt-workflow", **signed}
+        if job.checkpoint:
+            headers[CHECKPOINT] = job.checkpoint
         self.attempts += 1
         sent = await self._sender.send(known.url, headers, body, real)
         now = clock.now()

@@ -34,6 +34,7 @@ AHEAD_MAX = 100  # of one subscription
 LANES_MAX = 200  # claimed in all
 END_SECONDS = 0.02  # for so long what has ended waits for a commit that needs a round as well
 PRUNE_SECONDS = 3600.0
+SELDOM = 5  # times as long as others, a relay without subscribers waits until it looks by itself
 
 
 class Relay:
@@ -80,7 +81,10 @@ class Relay:
         await self._sender.close()
 
     def _hear(self) -> None:
-        """A commit. Without subscribers nothing is urgent: events are numbered many at once when the relay looks by itself."""
+        """A commit. Without subscribers nothing is urgent: events are numbered many at once when the relay looks by itself.
+
+        So the events of many organisations cost about as much as those of one. Who reads them before that numbers them first.
+        """
         if self._subscribers:
             self._wake.set()
 
@@ -92,7 +96,8 @@ class Relay:
         """
         if not self._full:
             await _first(stopping, seconds=self._took)
-        await _first(stopping, self._wake, self._lanes.progress, seconds=self._settings.relay_poll_seconds)
+        seconds = self._settings.relay_poll_seconds * (1 if self._subscribers else SELDOM)
+        await _first(stopping, self._wake, self._lanes.progress, seconds=seconds)
         if self._lanes.progress.is_set() and not self._full:
             await _first(stopping, self._wake, seconds=END_SECONDS)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.service.clinic import new_id
-from ipt_workflow.store import attempts, claims, log, subscriptions
+from ipt_workflow.store import attempts, claims, cosignatures, log, subscriptions
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.attempts import EndedAttempt
 from ipt_workflow.store.claims import ClaimedDelivery
@@ -41,7 +41,7 @@ class RoundPlan(msgspec.Struct, frozen=True, kw_only=True):
 class RoundOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What was written and claimed, with all that is needed to send it.
 
-    `more`: the outbox may hold more events. `full`: more may be due than was claimed.
+    `more`: the outbox may hold more events. `full`: more may be due than was claimed. `checkpoint` is the newest of the log, as a header.
     """
 
     written: list[EndedAttempt]
@@ -52,6 +52,7 @@ class RoundOutcome(msgspec.Struct, frozen=True, kw_only=True):
     events: Mapping[int, StoredEvent]
     subscriptions: Mapping[str, StoredSubscription]
     keys: Mapping[str, tuple[StoredKey, ...]]
+    checkpoint: str | None
 
 
 def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers: int) -> RoundOutcome:
@@ -83,6 +84,7 @@ def run(connection: Connection, organisation: str, plan: RoundPlan, subscribers:
         events=stored_events.at(connection, organisation, sorted(positions)) if positions else {},
         subscriptions=known,
         keys=subscriptions.keys_of_all(connection, organisation, plan.now) if lanes else {},
+        checkpoint=cosignatures.newest_header(connection, organisation) if lanes else None,
     )
 
 

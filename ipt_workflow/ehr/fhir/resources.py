@@ -223,6 +223,7 @@ class AuditEvent(Resource, frozen=True, kw_only=True, rename={"outcome_desc": "o
     type: Coding
     subtype: tuple[Coding, ...] = ()
     action: str | None = None
+    period: Period | None = None
     recorded: dt.datetime
     outcome: str | None = None
     outcome_desc: str | None = None

@@ -32,6 +32,8 @@ KEY_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
 SIGNATURE_BYTES = {ED25519: 64, COSIGNATURE: 72, ML_DSA_44: 2428}  # of cosignatures, 8 are their time
 SIGNATURES_MAX = 64  # in one note
 PROOF_LINES_MAX = 63
+NAME_MAX = 255  # bytes of a name that ML-DSA-44 signs
+HEADER_MAX = 380  # with its name, 400
 TIME_MAX = 2**63
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -316,14 +318,40 @@ def read_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
+def header_of(note: SignedNote) -> str | None:
+    """A checkpoint on one line, with the log's Ed25519 signature, as deliveries carry it. None if it has none, or no line can hold it."""
+    checkpoint = read_checkpoint(note.text)
+    for each in note.signatures:
+        if each.name == checkpoint.origin and len(each.value) == SIGNATURE_BYTES[ED25519] and note.text == checkpoint.text():
+            header = f"{checkpoint.origin} {checkpoint.size} {encoded(checkpoint.root)} {encoded(each.key_id + each.value)}"
+            return header if header.isascii() and len(header) <= HEADER_MAX else None
+    return None
+
+
+def read_header(text: str) -> SignedNote:
+    """The signed note that a header carries. Raises NotProved."""
+    parts = text.split(" ")
+    if len(parts) != 4:
+        raise NotProved("A header has the origin, the size, the root and the signature of a checkpoint.")
+    return read_note(f"{parts[0]}\n{parts[1]}\n{parts[2]}\n\n\u2014 {parts[0]} {parts[3]}\n")
+
+
+def read_kept(text: str) -> SignedNote:
+    """A checkpoint that somebody kept: a signed note, or a header. Raises NotProved."""
+    return read_note(text) if "\n" in text.strip() else read_header(text.strip())
+
+
 def signed_message(key: Key, text: str, time: int) -> bytes:
-    """What a key of a kind signs of a checkpoint: the text; of a cosignature, also its time."""
+    """What a key of a kind signs of a checkpoint: the text; of a cosignature, also its time. Raises NotProved if it can sign no such text."""
     if key.kind == ED25519:
         return text.encode()
     if key.kind == COSIGNATURE:
         return f"cosignature/v1\ntime {time}\n{text}".encode()
     checkpoint = read_checkpoint(text)
-    names = [bytes([len(each)]) + each for each in (key.name.encode(), checkpoint.origin.encode())]
+    named = (key.name.encode(), checkpoint.origin.encode())
+    if max(map(len, named)) > NAME_MAX:
+        raise NotProved(f"A name has more than {NAME_MAX} bytes: ML-DSA-44 signs no such name.")
+    names = [bytes([len(each)]) + each for each in named]
     numbers = [each.to_bytes(8, "big") for each in (time, 0, checkpoint.size)]
     return b"subtree/v1\n\0" + names[0] + numbers[0] + names[1] + numbers[1] + numbers[2] + checkpoint.root
 
@@ -527,6 +555,8 @@ class Chains:
         self.organisation = organisation
         self.heads: dict[str, tuple[int, str]] = {}
         self.entries = self.without_text = 0
+        self.emptied: set[str] = set()  # courses with an entry whose text is gone for everybody
+        self.moved: set[str] = set()  # courses that entries were moved from
 
     def add(self, row: dict[str, Any]) -> str:
         """Checks an entry and its text, and returns its hash. Raises NotProved."""
@@ -543,7 +573,11 @@ class Chains:
             raise NotProved(f"{what}: it does not name the hash of the entry before.")
         self.heads[str(course)] = (last + 1, digest)
         self.entries += 1
-        self.without_text += self._erased(row, written, what)
+        if self._erased(row, written, what):
+            self.without_text += 1
+            self.emptied.update(() if row.get("masked") is True else (str(course),))
+        if written.get("trigger") == MOVED:
+            self.moved.add(str(course))
         return digest
 
     def summary(self) -> str:
@@ -573,14 +607,14 @@ def _text(row: dict[str, Any], name: str, what: str) -> bytes:
         raise NotProved(f"{what}: {name} is no text.") from None
 
 
-def record_hash(row: dict[str, Any], organisation: str) -> str:
-    """The hash of a record of the audit log. Raises NotProved."""
+def read_record(row: dict[str, Any], organisation: str) -> tuple[str, dict[str, Any]]:
+    """The hash of a record of the audit log, and what it says. Raises NotProved."""
     what = f"Record {row.get('record')}"
     raw = _text(row, "canonical", what)
     written = json_object(raw, what)
     if (written.get("organisation"), written.get("id")) != (organisation, row.get("record")):
         raise NotProved(f"{what}: its bytes are those of another organisation or record.")
-    return hashlib.sha256(raw).hexdigest()
+    return hashlib.sha256(raw).hexdigest(), written
 
 
 # Bundles
@@ -590,6 +624,9 @@ MANIFEST, CHECKPOINT, POLICY, LEAVES = "manifest.json", "checkpoint", "policy", 
 LEAF_HASHES, ENTRIES, RECORDS = "leaf-hashes", "entries.ndjson", "records.ndjson"
 PROOFS = "proofs/"
 LINE_MAX, FILE_MAX, CHUNK = 1 << 24, 1 << 26, 1 << 16  # bytes of a line, of a file that is read whole, and of what is read at once
+SHOWN = 3  # of what is alike
+ERASED, RESUMED, REAPED = {"client erased", "text of an entry erased"}, "log resumed", "audit log reaped"  # actions of records
+MOVED = "move_entries"  # the trigger of an entry that took the texts of others along
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
@@ -702,7 +739,9 @@ def _examined(bundle: BundleFiles, policy: Policy | None, kept: Checkpoint | Non
     says = [_signed_by(policy, note)] if not faults else []
     if bundle.manifest.get("kind") == "log":
         walk = LogWalk(bundle, organisation, checkpoint, kept)
-        return Examined(checkpoint, note, [walk.summary(), *says], [*faults, *walk.faults], doubts, shown=not walk.faults)
+        return Examined(
+            checkpoint, note, [walk.summary(), *says], [*faults, *walk.faults], [*doubts, *walk.doubts], not walk.faults
+        )
     if bundle.manifest.get("kind") != "client":
         raise NotProved("The manifest says neither log nor client.")
     says = [*_check_client(bundle, organisation, note, checkpoint), *says]
@@ -710,12 +749,58 @@ def _examined(bundle: BundleFiles, policy: Policy | None, kept: Checkpoint | Non
     return Examined(checkpoint, note, says, faults, [*doubts, *more], shown)
 
 
+class RecordsSay:
+    """What records of the audit log say of the log itself: what was erased, what was removed as the law asks, and when the log began anew."""
+
+    def __init__(self) -> None:
+        self.missing: dict[int, str] = {}  # records that are not there, by position
+        self.erased: set[str] = set()  # courses
+        self.resumed: dict[str, dict[str, Any]] = {}  # by the origin before
+        self._reaped: list[tuple[int, int]] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        action, details = record.get("action"), record.get("details")
+        if action in ERASED:
+            self.erased.update(str(each) for each in _listed(record.get("courses")))
+        elif action == RESUMED and isinstance(details, dict):
+            self.resumed[str(details.get("origin_before"))] = details
+        elif action == REAPED and isinstance(details, dict):
+            pairs = [_listed(each) for each in _listed(details.get("positions"))]
+            self._reaped += [(each[0], each[1]) for each in pairs if len(each) == 2 and all(isinstance(end, int) for end in each)]
+
+    def first_missing(self) -> int | None:
+        """The first position of a record that is missing, and that no record says was removed."""
+        ranges, at = sorted(self._reaped), 0
+        for position in self.missing:
+            while at < len(ranges) and ranges[at][1] < position:
+                at += 1
+            if at == len(ranges) or position < ranges[at][0]:
+                return position
+        return None
+
+    def begun_anew(self, before: str, now: str) -> list[dict[str, Any]]:
+        """How the log came from one origin to another; nothing if it did not."""
+        found, left = [], dict(self.resumed)
+        while before != now:
+            if (step := left.pop(before, None)) is None:
+                return []
+            found.append(step)
+            before = str(step.get("origin"))
+        return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 class LogWalk:
     """Goes through the leaves of a bundle, with its entries and records beside them, and finds the first that is not as it was recorded."""
 
     def __init__(self, bundle: BundleFiles, organisation: str, checkpoint: Checkpoint, kept: Checkpoint | None) -> None:
         self.faults: list[Discrepancy] = []
+        self.doubts: list[str] = []
         self.records = 0
+        self.said = RecordsSay()
         self.chains = Chains(organisation)
         self._tree = GrowingTree()
         self._entries, self._records = bundle.rows(ENTRIES), bundle.rows(RECORDS)
@@ -732,12 +817,14 @@ class LogWalk:
             if kept is not None and self._tree.size == kept.size:
                 roots[kept.size] = self._tree.root()
         if not self.faults:
+            self._check_what_is_missing()
             self._rest()
         self._check_root(checkpoint, of_tiles.root())
         self._check_kept(checkpoint, kept, roots)
 
     def summary(self) -> str:
-        return f"{self.chains.summary()} Records: {self.records}."
+        removed = f" (and removed, as a record says: {len(self.said.missing)})" if self.said.missing else ""
+        return f"{self.chains.summary()} Records: {self.records}{removed}."
 
     def _leaf(self, line: bytes) -> None:
         position = self._tree.size
@@ -762,10 +849,22 @@ class LogWalk:
             row = next(self._records, {})
             if row.get("record") != leaf.get("record"):
                 raise NotProved(f"{what} is missing, or not in its place.")
-            written = record_leaf(position, str(leaf.get("record")), record_hash(row, self.chains.organisation))
+            if row.get("canonical") is None:
+                self.said.missing.setdefault(position, str(leaf.get("record")))
+                return
+            digest, said = read_record(row, self.chains.organisation)
+            self.said.add(said)
+            written = record_leaf(position, str(leaf.get("record")), digest)
             self.records += 1
         if written != line:
             raise NotProved(f"{what} is not what the log has at this position.")
+
+    def _check_what_is_missing(self) -> None:
+        position = self.said.first_missing()
+        if position is not None:
+            self.faults.append(Discrepancy(f"Record {self.said.missing[position]} is missing, and no record says why.", position))
+        for course in sorted(self.chains.emptied - self.said.erased - self.chains.moved)[:SHOWN]:
+            self.doubts.append(f"A text of course {course} is gone, and no record says that it was erased.")
 
     def _rest(self) -> None:
         """What is there and in no leaf was put in without the log."""
@@ -785,9 +884,15 @@ class LogWalk:
 
     def _check_kept(self, checkpoint: Checkpoint, kept: Checkpoint | None, roots: dict[int, bytes]) -> None:
         if kept is None:
+            self.doubts += [_anew(each) for each in self.said.resumed.values()]
             return
-        if kept.origin != checkpoint.origin:
+        steps = self.said.begun_anew(kept.origin, checkpoint.origin)
+        self.doubts += [_anew(each) for each in steps]
+        kept_sizes = [each["kept_size"] for each in steps if isinstance(each.get("kept_size"), int)]
+        if kept.origin != checkpoint.origin and not steps:
             self.faults.append(Discrepancy(f"The checkpoint that was kept is that of another log: {kept.origin}."))
+        elif kept_sizes and kept.size > min(kept_sizes):
+            return  # what a person must judge was said
         elif kept.size > checkpoint.size:
             text = f"The log ends before the checkpoint that was kept, which had {kept.size} leaves."
             self.faults.append(Discrepancy(text, checkpoint.size))
@@ -799,6 +904,13 @@ class LogWalk:
                 each._replace(between=(kept.size, each.between[1])) if each.between and each.between[1] >= kept.size else each
                 for each in self.faults
             ]
+
+
+def _anew(step: dict[str, Any]) -> str:
+    return (
+        f"The log began anew as {step.get('origin')}, after {step.get('origin_before')}. Of the positions from {step.get('kept_size')} to before"
+        f" {step.get('lost_size')}, some or all are lost. The reason that was given: {step.get('reason')}"
+    )
 
 
 def _check_client(bundle: BundleFiles, organisation: str, note: SignedNote, checkpoint: Checkpoint) -> list[str]:
@@ -821,7 +933,7 @@ def _check_client(bundle: BundleFiles, organisation: str, note: SignedNote, chec
         if not isinstance(position, int) or not isinstance(proof_hashes, list):
             raise NotProved(f"{what} has no position or no proof.")
         hashes = [decoded(str(each), f"The proof of {what}") for each in proof_hashes]
-        leaf = leaf_hash(record_leaf(position, str(row.get("record")), record_hash(row, organisation)))
+        leaf = leaf_hash(record_leaf(position, str(row.get("record")), read_record(row, organisation)[0]))
         check_inclusion(position, checkpoint.size, leaf, hashes, checkpoint.root)
         records += 1
     return [f"{chains.summary()} Records: {records}."]
@@ -845,7 +957,7 @@ def examine_proof(text: str, policy: Policy, kept: Checkpoint | None, content: b
 def examine_checkpoint(text: str, policy: Policy, kept: Checkpoint | None) -> Examined:
     """Verifies a checkpoint, alone or with the proof that it continues the one that was kept. Raises NotProved."""
     submission = read_submission(text) if text.startswith("old ") else None
-    note = read_note(submission.note if submission else text)
+    note = read_note(submission.note) if submission else read_kept(text)
     checkpoint = check_policy(policy, note)
     if submission is None or kept is None or submission.old_size != kept.size:
         shown, doubts = _continued(checkpoint, kept)
@@ -882,7 +994,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         policy = read_policy(_file_text(options.policy)) if options.policy else None
-        kept = read_checkpoint(read_note(_file_text(options.kept)).text) if options.kept and options.kept.exists() else None
+        kept = read_checkpoint(read_kept(_file_text(options.kept)).text) if options.kept and options.kept.exists() else None
         content = options.of.read_bytes() if options.of else None
         for path in options.files:
             path.open("rb").close()
@@ -896,7 +1008,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faults += found.faults
         doubts += len(found.doubts)
         _report(path.name, found)
-        if found.note and found.shown and not found.faults and (kept is None or found.checkpoint.size >= kept.size):
+        if found.note and found.shown and not found.faults and _is_newer(found.checkpoint, kept):
             kept, newest = found.checkpoint, found.note
     _say_what_was_not_checked(policy)
     if faults:
@@ -958,6 +1070,10 @@ def _say_what_was_not_checked(policy: Policy | None) -> None:
         _say("Signatures of the kind ML-DSA-44 were not checked: the package `mldsa` is not installed.")
 
 
+def _is_newer(checkpoint: Checkpoint, kept: Checkpoint | None) -> bool:
+    return kept is None or kept.origin != checkpoint.origin or checkpoint.size >= kept.size
+
+
 def _first_bad(faults: list[Discrepancy]) -> str:
     known = [each.position for each in faults if each.position is not None]
     bounds = [each.between for each in faults if each.position is None and each.between]
@@ -965,7 +1081,7 @@ def _first_bad(faults: list[Discrepancy]) -> str:
         return f"First bad position: {min(known)}."
     if bounds:
         return f"First bad position: between {max(low for low, _ in bounds)} and {min(high for _, high in bounds)}."
-    return "First bad position: it cannot be seen here."
+    return "First bad position: none of those that can be seen here."
 
 
 def _file_text(path: Path) -> str:

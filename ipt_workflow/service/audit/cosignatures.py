@@ -1,14 +1,16 @@
 """Asks one witness for its cosignature: over HTTP as C2SP tlog-witness says, or by files that somebody carries."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from ipt_workflow.errors import IptError, ProviderUnusable
 from ipt_workflow.journal.proof import ipt_verify
-from ipt_workflow.journal.proof.ipt_verify import ML_DSA_44, TIME_MAX, Key, NotProved, Signature, SignedNote, Submission
+from ipt_workflow.journal.proof.ipt_verify import ED25519, ML_DSA_44, Key, NotProved, Signature, SignedNote, Submission
 
 ATTEMPTS = 3  # a witness may say twice that it knows another size: once if we did not know, and once if somebody else submits at the same time
 HEADERS = {"content-type": "text/plain; charset=utf-8", "user-agent": "ipt-workflow"}
@@ -73,6 +75,21 @@ async def cosigned(
     raise WitnessUnusable(f"{whom} named another size each time.")
 
 
+async def kept_by(caller: WitnessCaller, name: str, address: str, origin: str) -> SignedNote:
+    """The last checkpoint of a log that a witness has cosigned. Raises WitnessUnusable."""
+    whom, digest = f"The witness {name}", hashlib.sha256(origin.encode()).hexdigest()
+    try:
+        found = await caller.ask(whom, "GET", f"{address.rstrip('/')}/{digest}/checkpoint", HEADERS)
+        note = ipt_verify.read_note(found.body.decode())
+        if found.status == 200 and ipt_verify.read_checkpoint(note.text).origin == origin:
+            return note
+    except ProviderUnusable as error:
+        raise WitnessUnusable(str(error)) from None
+    except (NotProved, UnicodeDecodeError):
+        pass
+    raise WitnessUnusable(f"{whom} does not show what it has cosigned.")
+
+
 def taken(body: bytes, name: str, key: Key, note: SignedNote) -> tuple[Signature, ...]:
     """The lines of an answer that are cosignatures of a witness on a checkpoint. Raises WitnessUnusable if there is none, or a wrong one."""
     try:
@@ -88,18 +105,16 @@ def taken(body: bytes, name: str, key: Key, note: SignedNote) -> tuple[Signature
 def confirms(key: Key, note: SignedNote) -> bool:
     """Whether a key has signed a note. Raises NotProved if a signature of it is wrong.
 
-    The verifier needs a package for ML-DSA that an auditor may have. Here is the library with which we sign.
+    The verifier needs a package for ML-DSA that an auditor may have. Here is the library with which we sign, and it is quicker.
     """
-    if key.kind != ML_DSA_44:
-        return ipt_verify.holds(key, note) is True
     lines = [each.value for each in note.signatures if (each.name, each.key_id) == (key.name, key.id)]
     for value in lines:
-        time = int.from_bytes(value[:8], "big")
-        if time >= TIME_MAX:
-            raise NotProved(f"The time of the signature of {key.name} is none.")
+        timed = 0 if key.kind == ED25519 else 8
+        time = int.from_bytes(value[:timed], "big")
         try:
-            MLDSA44PublicKey.from_public_bytes(key.public).verify(value[8:], ipt_verify.signed_message(key, note.text, time))
-        except (InvalidSignature, ValueError):
+            public = (MLDSA44PublicKey if key.kind == ML_DSA_44 else Ed25519PublicKey).from_public_bytes(key.public)
+            public.verify(value[timed:], ipt_verify.signed_message(key, note.text, time))
+        except (InvalidSignature, ValueError, OverflowError):
             raise NotProved(f"The signature of {key.name} is wrong.") from None
     return bool(lines)
 

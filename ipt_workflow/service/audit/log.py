@@ -8,6 +8,7 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import Relation
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.runs import KeptRun
@@ -127,8 +128,10 @@ class AuditLog:
         *,
         processes: int = 1,
         chains_only: bool = False,
+        since: Checkpoint | None = None,
+        whole: bool = True,
     ) -> Verification:
-        """Verifies one course or all, and records that. The arguments are those of `verification.verify`.
+        """Verifies one course or all, and records that. The arguments are those of `Verifications.run`.
 
         `unrecorded` is as in `export`. Raises LongRequestsFull.
         """
@@ -138,7 +141,14 @@ class AuditLog:
         with self.clinic.installation.long_requests.one():
             keep = await self._record(principal, "read", "verify", course_id, unrecorded)
             return await self.verifications.run(
-                principal, course_id, progress, processes=processes, chains_only=chains_only, keep=keep
+                principal,
+                course_id,
+                progress,
+                processes=processes,
+                chains_only=chains_only,
+                keep=keep,
+                since=since,
+                whole=whole,
             )
 
     async def _record(

@@ -40,8 +40,28 @@ class CheckpointSigner(msgspec.Struct, frozen=True):
 
 def new_file() -> str:
     """A file with a new key of each kind."""
-    lines = (f"{kind} {base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode()}\n" for kind in KINDS)
-    return HEADING + "".join(lines)
+    return HEADING + _new_lines()
+
+
+def with_new_keys(text: str) -> str:
+    """A file with a new key of each kind beside those that it has. Raises KeyFileInvalid."""
+    _seeds(text)
+    return text.rstrip("\n") + "\n" + _new_lines()
+
+
+def without_key(text: str, origin: str, key_id: str) -> str:
+    """A file without the key that has this id, in hexadecimal, for a log. Raises KeyFileInvalid if it has none, or would have none."""
+    ids = {seed: _signing(origin, KINDS[kind], seed).key.id.hex() for kind, seed in _seeds(text)}
+    dropped = [base64.b64encode(seed).decode() for seed, each in ids.items() if each == key_id]
+    if not dropped:
+        raise KeyFileInvalid(f"The key file has no key with the id {key_id}. It has {', '.join(ids.values())}.")
+    left = "".join(line for line in text.splitlines(keepends=True) if line.split()[-1:] != dropped)
+    _seeds(left)
+    return left
+
+
+def _new_lines() -> str:
+    return "".join(f"{kind} {base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode()}\n" for kind in KINDS)
 
 
 def of_log(text: str, origin: str) -> tuple[CheckpointSigner, ...]:

@@ -29,8 +29,9 @@ class ReportQuery(NamedClient, frozen=True, kw_only=True, forbid_unknown_fields=
     to: Moment | None = None
 
     def span(self, beginning: dt.datetime, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-        """From when until when. Raises CommandInvalid if the end lies before the beginning."""
-        since, until = self.from_ or beginning, min(self.to or now, now)
+        """From when until when: what was recorded at the end is not in it, but what was just now is. Raises CommandInvalid."""
+        after = now + dt.timedelta(microseconds=1)
+        since, until = self.from_ or beginning, min(self.to or after, after)
         if until < since:
             raise CommandInvalid([Fault("to", ORDER)])
         return since.astimezone(dt.UTC), until.astimezone(dt.UTC)

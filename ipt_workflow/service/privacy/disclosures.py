@@ -1,13 +1,8 @@
-"""The verbs of disclosures: record one that was made by another way, and account for all of them.
-
-An accounting follows 45 CFR 164.528: the date, who received what, and for which purpose; of repeated disclosures to one recipient for one
-purpose the first, how many, and the last. It leaves out what the rule leaves out: treatment, payment and operations, what the client
-agreed to, and what the client got.
-"""
+"""The verbs of disclosures: record one that was made by another way, and account for all of them."""
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,6 +11,7 @@ from msgspec import Meta
 from ipt_workflow import journal
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault
+from ipt_workflow.journal.disclosures import DisclosureView, Way, accounted, six_years_before, together
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.privacy.access_reports import AccessReports, ReportedAccess, ReportQuery
 from ipt_workflow.service.privacy.clients import NamedClient, RightsOfClients, SeenClient
@@ -25,16 +21,13 @@ from ipt_workflow.store.emergencies import SealedText
 from ipt_workflow.values.canonical import canonical
 from ipt_workflow.values.types import SEALED, Moment
 
-YEARS = 6  # of 164.528(a)(3)
 FUTURE = "must not be in the future"
 RECORDED = "disclosure recorded"
 EXPORTED = "client"  # how the action of an export of a client begins
 PurposeOfDisclosure = Literal[
     "PUBHLTH", "THREAT", "HLEGAL", "GOV", "FAMRQT", "PWATRNY", "HRESCH", "TREAT", "ETREAT", "HPAYMT", "HOPERAT", "PATRQT"
 ]
-NOT_ACCOUNTED = frozenset({"TREAT", "ETREAT", "HPAYMT", "HOPERAT", "HQUALIMP", "SYSADMIN", "PATRQT"})
 Line = Annotated[str, Meta(min_length=1, max_length=200, extra=SEALED)]
-Way = Literal["recorded", "delivery", "read", "export"]
 
 
 class NewDisclosure(NamedClient, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,27 +52,14 @@ class Said(msgspec.Struct, frozen=True):
     what: str
 
 
-class DisclosureView(msgspec.Struct, frozen=True, kw_only=True):
-    """Disclosures to one recipient for one purpose: the first, how many, and the last. `recipient` and `what` are null if they were erased.
+class Accounting(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """The disclosures of a client between two moments, the first first. `every`: also those that 45 CFR 164.528 leaves out.
 
-    `way`: somebody `recorded` it; or an event was delivered, a system read, or the client's data were exported by this service.
+    `client_id` is our own id of the client, as FHIR shows it.
     """
 
-    recipient: str | None
-    address: str | None
-    what: tuple[str, ...]
-    purpose: str | None
-    authorised: bool
-    way: Way
-    times: int
-    first_at: dt.datetime
-    last_at: dt.datetime
-
-
-class Accounting(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """The disclosures of a client between two moments, the first first. `every`: also those that 45 CFR 164.528 leaves out."""
-
     client_ref: str | None
+    client_id: str
     organisation: str
     from_: dt.datetime
     to: dt.datetime
@@ -145,6 +125,7 @@ class Disclosures:
         await self.clinic.log(principal, "read", "accounting of disclosures", client.courses)
         return Accounting(
             client_ref=client.ref,
+            client_id=client.id,
             organisation=await self.clinic.title(),
             from_=since,
             to=until,
@@ -159,17 +140,7 @@ class Disclosures:
         accesses = [each for each in await self.reports.of(client, since, until) if _discloses(each)]
         systems = await self.clinic.read(stored.recipients, sorted({each.person for each in accesses}))
         single = [*map(_recorded, recorded), *(_by_service(each, systems.get(each.person)) for each in accesses)]
-        return tuple(sorted(_together(single), key=lambda each: (each.first_at, each.recipient or "", each.purpose or "")))
-
-
-def six_years_before(moment: dt.datetime) -> dt.datetime:
-    day = min(moment.day, 28) if moment.month == 2 else moment.day
-    return moment.replace(year=moment.year - YEARS, day=day)
-
-
-def accounted(found: Iterable[DisclosureView]) -> tuple[DisclosureView, ...]:
-    """Those disclosures for which 45 CFR 164.528 asks."""
-    return tuple(each for each in found if not each.authorised and each.purpose not in NOT_ACCOUNTED)
+        return tuple(together(single))
 
 
 def _discloses(access: ReportedAccess) -> bool:
@@ -210,23 +181,6 @@ def _recorded(kept: StoredDisclosure) -> DisclosureView:
         first_at=kept.disclosed_at,
         last_at=kept.disclosed_at,
     )
-
-
-def _together(single: Iterable[DisclosureView]) -> Iterable[DisclosureView]:
-    """Repeated disclosures to one recipient for one purpose as one."""
-    found: dict[tuple[object, ...], DisclosureView] = {}
-    for each in single:
-        key = (each.recipient, each.address, each.purpose, each.authorised, each.way)
-        if before := found.get(key):
-            each = msgspec.structs.replace(  # noqa: PLW2901 - the two are one now
-                each,
-                what=tuple(dict.fromkeys((*before.what, *each.what))),
-                times=before.times + each.times,
-                first_at=min(before.first_at, each.first_at),
-                last_at=max(before.last_at, each.last_at),
-            )
-        found[key] = each
-    return found.values()
 
 
 def _sealed(said: Said) -> SealedText:

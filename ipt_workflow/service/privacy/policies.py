@@ -14,9 +14,11 @@ from ipt_workflow.runtime.documents import toml_table
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import retention as stored
 from ipt_workflow.store.retention import StoredPolicy
+from ipt_workflow.store.units import LoggedEvent
 from ipt_workflow.values.faults import shaped
 
 READ, CHANGE = "read retention", "decide retention"
+TERMS = ("name", "kind", "jurisdiction", "bound", "period", "anchor", "citation")  # of a policy, in the audit log
 NO_POLICY = "No retention policy of this name is in force."
 IN_FORCE = Fault("name", "is that of a policy in force: end that one first, or choose another name")
 
@@ -103,9 +105,7 @@ class RetentionPolicies:
             adopted_role=principal.role,
             adopted_at=self.clinic.clock.now(),
         )
-        if not await self.clinic.write(
-            stored.adopt, policy, self.clinic.event(principal, "config", "retention policy adopted", (), [new.name])
-        ):
+        if not await self.clinic.write(stored.adopt, policy, self._record(principal, "retention policy adopted", new)):
             raise CommandInvalid([IN_FORCE])
         return _view(policy)
 
@@ -116,7 +116,7 @@ class RetentionPolicies:
         if found is None:
             raise NotFound(NO_POLICY)
         now = self.clinic.clock.now()
-        record = self.clinic.event(principal, "config", "retention policy ended", (), [name])
+        record = self._record(principal, "retention policy ended", found)
         if not await self.clinic.write(stored.end, name, principal.person, now, record):
             raise NotFound(NO_POLICY)
         return _view(msgspec.structs.replace(found, ended_at=now, ended_by=principal.person))
@@ -131,6 +131,10 @@ class RetentionPolicies:
         if faults := retention.faults(new, in_force):
             raise CommandInvalid(faults)
         return new, len(in_force)
+
+    def _record(self, principal: Principal, action: str, policy: NewRetentionPolicy) -> LoggedEvent:
+        terms = {name: getattr(policy, name) for name in TERMS}
+        return msgspec.structs.replace(self.clinic.event(principal, "config", action, (), [policy.name]), details=terms)
 
 
 def _view(policy: StoredPolicy) -> RetentionPolicyView:

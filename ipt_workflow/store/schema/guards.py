@@ -20,13 +20,20 @@ APPEND_ONLY = (
     "emergency_end",
     "emergency_review",
     "unmasking",
+    "log_leaf",
+    "log_origin",
+    "erasure",
     "disclosure",
     "retention_decision",
     "audit_reaping",
-    "log_leaf",
-    "log_origin",
 )
-ENDING = ("verification", "audit_export", "client_mark", "retention_policy")  # a row changes until it has ended
+ENDING = (
+    "verification",
+    "audit_export",
+    "verification_round",
+    "client_mark",
+    "retention_policy",
+)  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 # A row only grows: the condition, for each database, under which an update is refused.
 GROWING = {
@@ -52,19 +59,21 @@ KEYS = {
     "emergency_end": ("organisation", "access_id"),
     "emergency_review": ("organisation", "access_id"),
     "unmasking": ("organisation", "id"),
+    "erasure": ("organisation", "id"),
     "disclosure": ("organisation", "id"),
     "access_text": ("organisation", "id", "kind"),
     "verification": ("organisation", "id"),
     "audit_export": ("organisation", "id"),
-    "client_mark": ("organisation", "id"),
-    "retention_policy": ("organisation", "id"),
-    "retention_decision": ("organisation", "id"),
-    "audit_reaping": ("organisation", "kind", "month"),
+    "verification_round": ("organisation", "nth"),
     "log_leaf": ("organisation", "position"),
     "log_origin": ("organisation", "nth"),
     "log_tile": ("organisation", "level", "number"),
     "log_head": ("organisation",),
     "log_checkpoint": ("organisation", "size"),
+    "client_mark": ("organisation", "id"),
+    "retention_policy": ("organisation", "id"),
+    "retention_decision": ("organisation", "id"),
+    "audit_reaping": ("organisation", "kind", "month"),
 }
 ALSO_UNIQUE = {
     "entry": ("organisation", "id"),
@@ -139,6 +148,13 @@ def postgresql() -> Iterator[tuple[str, str]]:
             f"$$ BEGIN IF OLD.ended_at IS NOT NULL OR {_moves(table, 'IS DISTINCT FROM')} THEN "
             f"RAISE EXCEPTION '{table} has ended' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
         )
+    for table, shrinks in GROWING.items():
+        yield (
+            f"guard_{table}",
+            f"CREATE FUNCTION guard_{table}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF {shrinks['postgresql']} OR {_moves(table, 'IS DISTINCT FROM')} THEN "
+            f"RAISE EXCEPTION '{table} only grows' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
+        )
     for table, reaped in REAPABLE.items():
         yield (
             f"guard_reaping_of_{table}",
@@ -148,13 +164,6 @@ def postgresql() -> Iterator[tuple[str, str]]:
         )
         name = f"guard_{table}_reaped"
         yield name, f"CREATE TRIGGER {name} BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION guard_reaping_of_{table}()"
-    for table, shrinks in GROWING.items():
-        yield (
-            f"guard_{table}",
-            f"CREATE FUNCTION guard_{table}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN IF {shrinks['postgresql']} OR {_moves(table, 'IS DISTINCT FROM')} THEN "
-            f"RAISE EXCEPTION '{table} only grows' USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END $$",
-        )
     for table in (*APPEND_ONLY, *ERASABLE, *ENDING, *GROWING):
         verbs = "UPDATE" if table in REAPABLE else "UPDATE OR DELETE" if table in APPEND_ONLY else "DELETE"
         name = f"guard_{table}_rows"

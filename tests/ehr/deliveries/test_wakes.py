@@ -9,9 +9,9 @@ from support.receivers import other_side
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.course.triggers import Command
-from ipt_workflow.ehr.deliveries import wakes
+from ipt_workflow.ehr.deliveries import relay, wakes
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription
-from ipt_workflow.ehr.deliveries.relay import Relay
+from ipt_workflow.ehr.deliveries.relay import SELDOM, Relay
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import SystemClock
@@ -105,6 +105,28 @@ async def listening(clinic, *, lost: bool) -> None:
             await clinic.database.read(lambda c: c.exec_driver_sql("SELECT pg_terminate_backend($1)", (found[0],)).all())
             while not set(await pids()) - set(found):
                 await asyncio.sleep(0.05)
+
+
+def test_a_relay_without_subscribers_looks_seldom(database_url, monkeypatch):
+    async def scene():
+        async with service_walk.opened(settings_of(database_url), SystemClock()) as clinic, other_side() as other:
+            await service_walk.open_course(clinic)
+            waits, stop = [], asyncio.Event()
+
+            async def first(_stopping, *_signals, seconds):
+                waits.append(seconds)
+                if len(waits) == 4:  # each pause has a rest first
+                    await subscribed(clinic, other)
+                    await service_walk.open_course(clinic, "EHR-2")
+                if len(waits) == 8:
+                    stop.set()
+
+            monkeypatch.setattr(relay, "_first", first)
+            await Relay(clinic).run(stop)
+            assert set(waits[1:4:2]) == {SELDOM * POLL}
+            assert POLL in waits[5:]
+
+    asyncio.run(scene())
 
 
 def test_a_commit_wakes_the_relay_of_its_own_organisation_alone(database_url):

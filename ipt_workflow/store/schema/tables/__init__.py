@@ -22,11 +22,13 @@ from ipt_workflow.store.schema.tables.audit import (
     AuditExportRow,
     AuditRow,
     AuditSubjectRow,
+    VerificationRoundRow,
     VerificationRow,
     audit_event,
     audit_export,
     audit_subject,
     verification,
+    verification_round,
 )
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
@@ -81,6 +83,7 @@ from ipt_workflow.store.schema.tables.emergencies import (
     emergency_review,
     unmasking,
 )
+from ipt_workflow.store.schema.tables.erasures import ClientKeyRow, ErasureRow, client_key, erasure
 from ipt_workflow.store.schema.tables.groups import (
     GroupFacilitatorRow,
     GroupMemberRow,
@@ -196,6 +199,7 @@ __all__ = [
     "AuditRow",
     "AuditSubjectRow",
     "AuthenticationFailureRow",
+    "ClientKeyRow",
     "ClientLabelRow",
     "ClientMarkRow",
     "ClientRow",
@@ -210,6 +214,7 @@ __all__ = [
     "EmergencyReviewRow",
     "EntryDataRow",
     "EntryRow",
+    "ErasureRow",
     "EventRow",
     "FeedRow",
     "GroupFacilitatorRow",
@@ -251,6 +256,7 @@ __all__ = [
     "SystemRow",
     "TokenRow",
     "UnmaskingRow",
+    "VerificationRoundRow",
     "VerificationRow",
     "access_text",
     "attention_told",
@@ -260,6 +266,7 @@ __all__ = [
     "audit_subject",
     "authentication_failure",
     "client",
+    "client_key",
     "client_label",
     "client_mark",
     "course",
@@ -273,6 +280,7 @@ __all__ = [
     "emergency_review",
     "entry",
     "entry_data",
+    "erasure",
     "event",
     "feed",
     "group_facilitator",
@@ -316,4 +324,5 @@ __all__ = [
     "token",
     "unmasking",
     "verification",
+    "verification_round",
 ]

@@ -78,8 +78,8 @@ class LogHeadRow(SQLModel, table=True):
 class LogOriginRow(SQLModel, table=True):
     """A name under which checkpoints are signed: the first, and each that `log resume` began. It says what the one before lost.
 
-    `began_at` is the size of the tree from which it signs. `lost_size` and `lost_root` are those of the last checkpoint of the name
-    before that is known outside the database.
+    It signs trees larger than `began_at`. `kept_size` is the last checkpoint of the name before that is still in the database, `lost_size`
+    and `lost_root` (Base64) the last that is known outside it.
     """
 
     __tablename__ = "log_origin"
@@ -88,6 +88,7 @@ class LogOriginRow(SQLModel, table=True):
     nth: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     origin: str = Field(max_length=255)
     began_at: int = Field(sa_type=sa.BigInteger)
+    kept_size: int | None = Field(default=None, sa_type=sa.BigInteger)
     lost_size: int | None = Field(default=None, sa_type=sa.BigInteger)
     lost_root: str | None = Field(default=None, max_length=64)
     record_id: str | None = Field(default=None, max_length=36)  # of the record that says why
@@ -95,7 +96,7 @@ class LogOriginRow(SQLModel, table=True):
 
 
 class LogCheckpointRow(SQLModel, table=True):
-    """A signed checkpoint, one for a size. `note` is the signed note; `cosignatures` are the lines that witnesses add."""
+    """A signed checkpoint, one for a size. `root` is in Base64. `note` is the signed note; `cosignatures` are the lines that witnesses add."""
 
     __tablename__ = "log_checkpoint"
 

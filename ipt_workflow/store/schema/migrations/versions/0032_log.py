@@ -95,6 +95,7 @@ def upgrade() -> None:
         sa.Column("nth", sa.Integer(), nullable=False),
         sa.Column("origin", text(length=255), nullable=False),
         sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.Column("kept_size", sa.BigInteger(), nullable=True),
         sa.Column("lost_size", sa.BigInteger(), nullable=True),
         sa.Column("lost_root", text(length=64), nullable=True),
         sa.Column("record_id", text(length=36), nullable=True),

@@ -11,8 +11,8 @@ from ipt_workflow.store.schema import tables
 from ipt_workflow.store.units import LoggedEvent
 
 event, subject, reaping = tables.audit_event, tables.audit_subject, tables.audit_reaping
-leaf = sa.table("log_leaf", *(sa.column(name) for name in ("organisation", "position", "kind", "record_id")))  # TODO
-checkpoint = sa.table("log_checkpoint", *(sa.column(n) for n in ("organisation", "size", "root", "note", "cosignatures")))  # TODO
+mark, course = tables.client_mark, tables.course
+leaf, checkpoint = tables.log_leaf, tables.log_checkpoint
 
 
 class MonthOfRecords(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,24 +80,18 @@ def month(
     return MonthOfRecords(records=records, numbered=numbered, last=last)
 
 
-def clients(
-    connection: sa.Connection, organisation: str, kinds: Sequence[str], starts: dt.datetime, ends: dt.datetime, among: Sequence[str]
+def held_clients(
+    connection: sa.Connection, organisation: str, kinds: Sequence[str], starts: dt.datetime, ends: dt.datetime
 ) -> list[str]:
-    """Those of these clients whose courses records of a time name."""
-    if not among:
-        return []
-    course = tables.course
-    statement = (
-        sa.select(course.c.client_id)
-        .distinct()
-        .select_from(
-            course.join(subject, sa.and_(subject.c.organisation == course.c.organisation, subject.c.course_id == course.c.id)).join(
-                event, sa.and_(event.c.organisation == subject.c.organisation, event.c.id == subject.c.event_id)
-            )
-        )
-        .where(course.c.client_id.in_(among), *_of(organisation, kinds, starts, ends))
+    """Clients with a hold in force whose courses the records of a time name."""
+    named = (
+        mark.join(course, sa.and_(course.c.organisation == mark.c.organisation, course.c.client_id == mark.c.client_id))
+        .join(subject, sa.and_(subject.c.organisation == course.c.organisation, subject.c.course_id == course.c.id))
+        .join(event, sa.and_(event.c.organisation == subject.c.organisation, event.c.id == subject.c.event_id))
     )
-    return sorted(connection.execute(statement).scalars())
+    held = (mark.c.organisation == organisation, mark.c.kind == sa.literal_column("'hold'"), mark.c.ended_at.is_(None))
+    statement = sa.select(mark.c.client_id).distinct().select_from(named)
+    return sorted(connection.execute(statement.where(*held, *_of(organisation, kinds, starts, ends))).scalars())
 
 
 def covering(connection: sa.Connection, organisation: str, position: int) -> KeptCheckpoint | None:

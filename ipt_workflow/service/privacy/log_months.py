@@ -6,34 +6,41 @@ checkpoint, and the record of the deed says which positions they have. Records o
 
 import calendar
 import datetime as dt
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from ipt_workflow.access import retention
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.access.retention import REAPED, ReapedLog, Term
+from ipt_workflow.access.retention import REAPED, ReapedLog
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ
-from ipt_workflow.store import reaping as stored
+from ipt_workflow.store import holds as stored_holds
+from ipt_workflow.store import log_months as stored
 from ipt_workflow.store import retention as stored_retention
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.reaping import StoredReaping
+from ipt_workflow.store.log_months import StoredReaping
 from ipt_workflow.store.retention import StoredPolicy
 from ipt_workflow.values.canonical import canonical
 from ipt_workflow.values.types import whole
 
 Month = Annotated[str, Meta(pattern=whole(r"[0-9]{4}-(0[1-9]|1[0-2])"))]
 REAP = "audit log reaped"
-NOT_NUMBERED = "Some of its records have no position in the log yet. Wait until the relay has given them one."
-NO_CHECKPOINT = "No checkpoint of the log covers it. Give the log a key (IPT_LOG_KEY_FILE), and wait for the next checkpoint."
+Stop = Literal["hold", "floor", "unnumbered", "no_checkpoint"]
+BECAUSE: Mapping[Stop, str] = {
+    "hold": "It names clients on whose records there are holds.",
+    "floor": "A floor keeps it: {}.",
+    "unnumbered": "Some of its records have no position in the log yet. Wait until the relay has given them one.",
+    "no_checkpoint": "No checkpoint of the log covers it. Give the log a key (IPT_LOG_KEY_FILE), and wait for the next checkpoint.",
+}
 
 
 class DueMonth(msgspec.Struct, frozen=True, kw_only=True):
-    """A month of a part of the audit log that a ceiling wants gone since a day. `because` says what stops that now; None if nothing does.
+    """A month of a part of the audit log that a ceiling wants gone since a day. `stopped_by` is what stops that now, and `because` says it.
 
     `policies` are the ceilings that have passed. `holds` are those on records of clients whom the month names.
     """
@@ -44,6 +51,7 @@ class DueMonth(msgspec.Struct, frozen=True, kw_only=True):
     since: dt.date
     policies: tuple[str, ...]
     holds: tuple[str, ...]
+    stopped_by: Stop | None
     because: str | None
 
 
@@ -82,7 +90,7 @@ def bounds(month: str) -> tuple[dt.datetime, dt.datetime]:
     return begins, begins + dt.timedelta(days=calendar.monthrange(begins.year, begins.month)[1])
 
 
-class Reaping:
+class LogMonths:
     """The months of a clinic's audit log that are due."""
 
     def __init__(self, clinic: Clinic) -> None:
@@ -146,21 +154,27 @@ class Reaping:
         counted = stored.month(connection, organisation, REAPED[kind], starts, ends)
         if counted.records == 0:
             return None
-        holds = ()
+        held = stored.held_clients(connection, organisation, REAPED[kind], starts, ends)
+        holds = [in_words(each) for found in stored_holds.of_clients(connection, organisation, held).values() for each in found]
         covered = counted.last is not None and stored.covering(connection, organisation, counted.last) is not None
-        because = _kept_by(terms, self.clinic.clock.now().date())
-        if because is None and counted.numbered < counted.records:
-            because = NOT_NUMBERED
-        if because is None and not covered:
-            because = NO_CHECKPOINT
+        floors = [each for each in terms if each.bound == "floor" and each.until and each.until >= self.clinic.clock.now().date()]
+        stops: dict[Stop, bool] = {
+            "hold": bool(holds),
+            "floor": bool(floors),
+            "unnumbered": counted.numbered < counted.records,
+            "no_checkpoint": not covered,
+        }
+        stop = next((each for each, stopped in stops.items() if stopped), None)
+        kept = ", ".join(f"{each.policy} until {each.until}" for each in floors)
         return DueMonth(
             kind=kind,
             month=name,
             records=counted.records,
             since=since,
             policies=tuple(each.policy for each in terms if each.bound == "ceiling" and each.until and each.until < since),
-            holds=holds,
-            because=because,
+            holds=tuple(holds),
+            stopped_by=stop,
+            because=BECAUSE[stop].format(kept) if stop else None,
         )
 
     def _asked(self, connection: Connection, organisation: str, asked: ToReap) -> DueMonth:
@@ -181,7 +195,7 @@ class Reaping:
         positions = stored.positions(connection, organisation, kinds, starts, ends)
         checkpoint = stored.covering(connection, organisation, positions[-1])
         assert checkpoint is not None  # `_asked` looked in the same transaction
-        ranges = canonical([list(each) for each in stored.ranges(positions)])
+        ranges = stored.ranges(positions)
         reaping = StoredReaping(
             kind=asked.kind,
             month=asked.month,
@@ -189,7 +203,7 @@ class Reaping:
             ends_at=ends,
             records=len(positions),
             policies=",".join(month.policies),
-            positions=ranges,
+            positions=canonical([[*each] for each in ranges]),
             checkpoint_size=checkpoint.size,
             checkpoint=checkpoint.note,
             person=principal.person,
@@ -197,15 +211,18 @@ class Reaping:
             via=principal.via,
             decided_at=self.clinic.clock.now(),
         )
+        details = {
+            "kind": asked.kind,
+            "month": asked.month,
+            "records": len(positions),
+            "positions": [[*each] for each in ranges],
+            "checkpoint": {"size": checkpoint.size, "root": checkpoint.root},
+            "policies": [*month.policies],
+        }
         record = self.clinic.event(principal, "config", REAP, (), [asked.kind, asked.month, *month.policies])
+        record = msgspec.structs.replace(record, details=details)
         stored.reap(connection, organisation, kinds, reaping, record)
         return month, reaping
-
-
-def _kept_by(terms: Sequence[Term], today: dt.date) -> str | None:
-    """Which floor keeps a month, in words."""
-    floors = [each for each in terms if each.bound == "floor" and each.until and each.until >= today]
-    return f"{floors[0].policy} keeps it until {floors[0].until}." if floors else None
 
 
 def _view(stored_reaping: StoredReaping) -> ReapedMonth:
