@@ -1,6 +1,7 @@
 """The audit log: reading, searching, exporting, verifying."""
 
 from collections.abc import AsyncIterator
+from typing import Any, get_args
 
 import msgspec
 from litestar import Response, get, post
@@ -21,6 +22,7 @@ from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.schema.tables import AUDIT_KINDS, EXPORT_FORMATS
+from ipt_workflow.values.types import SharingPurpose
 
 KINDS = ("transition", *AUDIT_KINDS)
 
@@ -100,17 +102,22 @@ def _checked(query: AuditSearch) -> AuditFilters:
 
 @get("/v1/audit/export", summary="Export the audit log", tags=["audit"], dependencies=FILTERS)
 async def audit_export(request: ApiRequest, filters: NamedDependency[AuditSearch]) -> Stream:
-    """Streams the whole log as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). The export is recorded."""
+    """Streams the whole log as `format=ndjson`, `format=csv` or `format=fhir` (AuditEvents). The export is recorded with its `purpose`.
+
+    Unless it is of one `course`, it leaves out clients who object to secondary use, and of whose data processing is restricted. For a
+    `purpose` that does not serve care (`HQUALIMP`, `PUBHLTH`, `HRESCH`) only clients are in it whose consent names that purpose.
+    """
     export_format = request.query_params.get("format", "ndjson")
     if export_format not in EXPORT_FORMATS:
         raise CommandInvalid([Fault("format", f"must be one of {', '.join(EXPORT_FORMATS)}")])
+    purpose: Any = one_of("purpose", request.query_params.get("purpose", "HOPERAT"), get_args(SharingPurpose))
     audit: AuditLog = services_of(request).audit_log
     checked, principal = _checked(filters), principal_of(request)
     if is_head(request):
         await audit.require_export(principal)
         chunks = _nothing()
     else:
-        chunks = await audit.export(principal, checked, export_format=export_format)
+        chunks = await audit.export(principal, checked, export_format=export_format, purpose=purpose)
     return exported(request, chunks, export_format)
 
 

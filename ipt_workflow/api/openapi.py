@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview, NewUnmasking
 from ipt_workflow.access.cover import NewCover
+from ipt_workflow.access.marks import MarkEnd, NewMark
 from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.api import oauth_errors, problem_schemas
 from ipt_workflow.api.audit import AuditSearch
@@ -67,6 +68,8 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/clients/disclosures", "post"): (NewDisclosure,),
     ("/v1/cover", "post"): (NewCover,),
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
+    ("/v1/clients/marks", "post"): (NewMark,),
+    ("/v1/clients/marks/{mark_id}/end", "post"): (MarkEnd,),
     ("/v1/emergency-access/{access_id}/review", "post"): (NewReview,),
     ("/v1/unmasking", "post"): (NewUnmasking,),
     ("/v1/retention/policies", "post"): (NewRetentionPolicy,),

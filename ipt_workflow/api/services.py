@@ -51,6 +51,8 @@ from ipt_workflow.service.overviews import Overviews
 from ipt_workflow.service.papers import Papers
 from ipt_workflow.service.privacy.access_reports import AccessReports
 from ipt_workflow.service.privacy.disclosures import Disclosures
+from ipt_workflow.service.privacy.erasures import Erasures
+from ipt_workflow.service.privacy.marks import Marks
 from ipt_workflow.service.privacy.retention import Retention
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.protocols.versions import ProtocolVersions
@@ -124,7 +126,9 @@ class ClientRights:
     """The verbs by which a clinic honours its clients' rights."""
 
     def __init__(self, clinic: Clinic) -> None:
+        self.marks = Marks(clinic)
         self.retention = Retention(clinic)
+        self.erasures = Erasures(clinic)
         self.everything = ClientResources(clinic)
         self.access_reports = AccessReports(clinic)
         self.disclosures = Disclosures(clinic)

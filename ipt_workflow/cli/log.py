@@ -1,17 +1,21 @@
 """`log`: the keys that sign an organisation's log, its checkpoints, and what to do after an older database was put back."""
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from ipt_workflow.cli.output import err, out, print_json, run
+from ipt_workflow.cli.course import operator_as_auditor
+from ipt_workflow.cli.output import bar, err, out, print_json, run
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
 from ipt_workflow.ehr.deliveries import fan_out
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.runtime import kept_files
 from ipt_workflow.service.audit import log_keys
 from ipt_workflow.service.audit.checkpoints import Checkpoints, LogView, key_file_of
+from ipt_workflow.service.audit.log_exports import LogExports
 from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store.checkpoints import StoredOrigin
@@ -88,6 +92,44 @@ def sign(as_json: AsJson = False) -> None:
         print_json(shown)
         return
     _print(shown)
+
+
+@app.command()
+def export(
+    to: Annotated[Path, typer.Option(help="The file to write, a ZIP.")],
+    texts: Annotated[
+        bool, typer.Option("--texts", help="With sealed texts, as far as auditors of the organisation read them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the whole log to a file that `ipt_verify.py` verifies without this service. The log is signed first."""
+
+    async def work(clinic: Clinic) -> Checkpoint:
+        await fan_out.bring_up_to_date(clinic)
+        total = (await Checkpoints(clinic).show()).size if clinic.settings.log_key_file else None
+        with bar() as progress, beside.open("wb") as target:
+            task = progress.add_task("positions", total=total)
+            return await LogExports(clinic).write(
+                operator_as_auditor(),
+                target,
+                texts=texts,
+                unsigned=lambda why: err.print(why, markup=False),
+                progress=lambda done: progress.advance(task, done),
+            )
+
+    beside = to.with_name(to.name + ".part")
+    try:
+        checkpoint = run(work)
+        beside.replace(to)
+    except OSError as error:
+        err.print(f"--to {to}: the file cannot be written: {error.strerror}.", markup=False)
+        raise typer.Exit(FAILED) from None
+    finally:
+        beside.unlink(missing_ok=True)
+    if as_json:
+        print_json({"origin": checkpoint.origin, "size": checkpoint.size, "file": str(to)})
+        return
+    out.print(f"{to}: {checkpoint.size} leaves of {checkpoint.origin}. Verify it with ipt_verify.py, not here.", markup=False)
 
 
 @app.command()

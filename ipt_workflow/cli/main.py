@@ -11,9 +11,11 @@ from ipt_workflow.cli import (
     course,
     database,
     emergency,
+    erasure,
     group,
     launch,
     log,
+    mark,
     organisation,
     passkey,
     person,
@@ -56,8 +58,11 @@ app.add_typer(access.restriction, name="restriction")
 app.add_typer(emergency.app, name="emergency")
 app.add_typer(audit.app, name="audit")
 app.add_typer(log.app, name="log")
+app.add_typer(mark.app, name="mark")
 app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
+client.app.command("erase")(erasure.erase)
+client.app.command("erasures")(erasure.erasures)
 app.command("import")(import_file)
 app.command("demo")(demo)
 app.command("sandbox")(sandbox)

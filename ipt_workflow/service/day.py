@@ -1,5 +1,6 @@
 """The verb that reads a therapist's day: today's appointments, and what is unfinished in the courses that they treat."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -139,14 +140,17 @@ class TherapistDay:
         lists = {name: [each for each in items if each.course in known][:LISTED_MAX] for name, items in lists.items()}
         shown = {each.course for items in lists.values() for each in items}
         courses = await self.registry.lines(principal, [known[each] for each in sorted(shown)])
-        await self.clinic.log(principal, "read", "day", [known[each] for each in courses])
         people = [*(each.therapist for each in courses.values()), *(each.decided_by for each in proposals)]
+        names, _ = await asyncio.gather(
+            self.registry.names([*people, *(each.person for each in emergencies)]),
+            self.clinic.log(principal, "read", "day", [known[each] for each in courses]),
+        )
         return DayView(
             today=today,
             **{name: tuple(items) for name, items in lists.items()},
             emergencies=tuple(emergencies),
             courses=courses,
-            names=await self.registry.names([*people, *(each.person for each in emergencies)]),
+            names=names,
             open_courses=len(treated),
             more=len(read) > COURSES_MAX,
         )

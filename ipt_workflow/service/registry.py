@@ -1,5 +1,6 @@
 """The verbs that list courses by need, and the courses of a client. The audit log records every read, with the courses that it showed."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -105,8 +106,8 @@ class Registry:
 
     async def _page(self, principal: Principal, action: str, found: Sequence[StoredCourse], limit: int) -> RegistryPage:
         shown = found[:limit]
-        await self.clinic.log(principal, "read", action, shown)
-        items = tuple((await self.lines(principal, shown)).values())
+        lines, _ = await asyncio.gather(self.lines(principal, shown), self.clinic.log(principal, "read", action, shown))
+        items = tuple(lines.values())
         names = await self.names(name for each in items for name in (each.therapist, each.on_behalf_of))
         return RegistryPage(items=items, names=names, next=shown[-1].course.id if len(found) > limit else None)
 

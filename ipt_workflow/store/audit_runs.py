@@ -30,6 +30,9 @@ class StoredVerification(msgspec.Struct, frozen=True, kw_only=True):
     bad_course: str | None = None
     bad_seq: int | None = None
     fault: str | None = None
+    leaves: int | None = None
+    kept_size: int | None = None
+    bad_position: int | None = None
 
 
 class StoredExport(msgspec.Struct, frozen=True, kw_only=True):

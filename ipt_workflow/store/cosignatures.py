@@ -11,6 +11,7 @@ from ipt_workflow.store import structs
 from ipt_workflow.store.schema import tables
 
 checkpoint = tables.log_checkpoint
+LOOKED_BACK = 60  # checkpoints among which one with a quorum is looked for: about as many minutes
 
 
 class CosignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):

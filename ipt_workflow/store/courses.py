@@ -113,12 +113,13 @@ def _raw(column: sa.Column[Any], name: str | None = None) -> sa.ColumnElement[An
     return sa.type_coerce(column, sa.types.NullType()).label(name or column.name)
 
 
-_raw_entries = sa.select(
+RAW_ENTRY = (
     *(_raw(column) for column in entry.c),
     _raw(entry_data.c.salt),
     _raw(entry_data.c.sealed),
     _raw(entry_data.c.seq, "sealed_seq"),
-).select_from(WITH_DATA)
+)
+_raw_entries = sa.select(*RAW_ENTRY).select_from(WITH_DATA)
 
 
 def load_entries(

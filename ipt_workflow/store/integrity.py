@@ -88,7 +88,7 @@ def _check(
     chain = journal.check_chain(((row.canonical, row.hash, row.salt, row.sealed) for row in stored), organisation, course_id)
     entries: list[Entry] = []
     for seq, row in enumerate(stored[: (chain.bad_seq or len(stored) + 1) - 1], start=1):
-        entry, fault = _read(connection, row)
+        entry, fault = read_entry(connection, row)
         if entry is None:
             return Checked(entries=seq, erased=0, bad_seq=seq, fault=fault)
         entries.append(entry)
@@ -98,8 +98,8 @@ def _check(
     return Checked(entries=chain.entries, erased=chain.erased, bad_seq=seq, fault=fault) if fault else chain
 
 
-def _read(connection: sa.Connection, row: sa.Row[Any]) -> tuple[Entry | None, str | None]:
-    """The entry of a row, or a fault if the columns disagree with the bytes."""
+def read_entry(connection: sa.Connection, row: sa.Row[Any]) -> tuple[Entry | None, str | None]:
+    """The entry of a row that begins with `RAW_ENTRY`, or a fault if the columns disagree with the bytes."""
     try:
         entry = journal.read(row.canonical, salt=row.salt, sealed=row.sealed)
     except JournalBroken as error:

@@ -20,14 +20,15 @@ outbox, waits = tables.outbox, tables.log_outbox
 UNLOGGED_MAX = 1000  # of each kind; one is enough for a log not to hold
 
 
-class BundledEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry as the database has it. `canonical` is None if it is not there."""
+class BundledEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An entry as the database has it. `canonical` is None if it is not there; `masked` says that its text is not for the reader."""
 
     course: str
     seq: int
     canonical: str | None
     salt: str | None
     sealed: str | None
+    masked: bool = False
 
 
 class BundledRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,19 @@ def any_in_force(connection: sa.Connection, organisation: str) -> bool:
     return connection.execute(_any(), {"organisation": organisation}).first() is not None
 
 
+_closed = sa.select(course.c.id).where(
+    course.c.organisation == sa.bindparam("organisation"),
+    course.c.client_id.in_(
+        sa.select(mark.c.client_id).where(mark.c.organisation == sa.bindparam("organisation"), sa.or_(_RESTRICTION, _OBJECTION))
+    ),
+)
+
+
+def closed(connection: sa.Connection, organisation: str) -> frozenset[str]:
+    """The courses whose clients object to secondary use, or of whose data processing is restricted: they are few."""
+    return frozenset(connection.execute(_closed, {"organisation": organisation}).scalars())
+
+
 def grounds(connection: sa.Connection, organisation: str, client_id: str) -> list[str]:
     """The grounds of the restrictions in force on a client."""
     where = (mark.c.organisation == organisation, mark.c.client_id == client_id, _RESTRICTION)

@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from support import checkpoints, group_walk
+from support import checkpoints, group_walk, marks
 from support.http_client import OPERATOR, START, Api
 from support.smart import JWKS
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess
+from ipt_workflow.access.erasure import NewErasure
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.api.app import litestar_app
@@ -147,6 +148,16 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/v1/emergency-access/{access_id}"): Row("200 404 200 200 404 404", needs="emergency"),
     ("POST", "/v1/emergency-access/{access_id}/end"): Row("403 404 200 403 404 404", needs="emergency"),
     ("POST", "/v1/emergency-access/{access_id}/review"): Row("403 404 201 403 404 404", {"verdict": "justified"}, "emergency"),
+    # It takes a person who signed in, and no token (tests/service/privacy/test_erasures.py).
+    ("POST", "/v1/erasures"): Row("403 403 403 403 403 403", {"client_ref": "EHR-1", "ground": "consent_withdrawn"}),
+    ("POST", "/v1/erasures/again"): Row("403 403 403 403 403 403", {}),
+    ("GET", "/v1/erasures"): Row("403 403 200 200 403 200"),
+    ("GET", "/v1/erasures/{erasure_id}"): Row("403 403 200 200 403 200", needs="erasure"),
+    # A person marks a client's record, and no fixed token.
+    ("POST", "/v1/clients/marks"): Row("403 403 403 403 403 403", {"kind": "hold", "client_ref": "EHR-1", "ground": "litigation"}),
+    ("GET", "/v1/clients/marks"): Row("403 403 200 200 403 200"),
+    ("GET", "/v1/clients/marks/{mark_id}"): Row("403 403 200 200 403 200", needs="mark"),
+    ("POST", "/v1/clients/marks/{mark_id}/end"): Row("403 403 403 403 403 403", {}, "mark"),
     ("POST", "/v1/unmasking"): Row("403 403 403 201 403 403", {"course": "{course_id}", "reason": "A complaint."}, "masked"),
     ("GET", "/v1/unmasking"): Row("403 403 200 200 403 403"),
     ("POST", "/v1/courses/search"): Row("200 200 200 200 200 403", {"client_ref": "EHR-1"}),
@@ -274,10 +285,19 @@ OF_NO_COURSE = (
     "/v1/deliveries",
     "/v1/sources",
     "/v1/systems",
+    "/v1/clients",
     "/v1/courses/crisis-calls",
     "/v1/retention",
 )
-MAKES = ("/v1/courses", "/v1/groups", "/v1/emergency-access", "/v1/supervision", "/v1/clients/disclosures")
+MAKES = (
+    "/v1/courses",
+    "/v1/groups",
+    "/v1/emergency-access",
+    "/v1/supervision",
+    "/v1/clients/disclosures",
+    "/v1/erasures",
+    "/v1/erasures/again",
+)
 SERVED = {
     (method, route.path_format)
     for route in litestar_app(configuration.load({})).routes
@@ -438,7 +458,28 @@ async def checkpoint(api: Api, _ref: str) -> dict[str, str]:
     return {"place": "000.p/1"}
 
 
-MADE = {"checkpoint": checkpoint, "emergency": emergency, "label": label, "masked": masked, "notice": waiting}
+async def erased(api: Api, ref: str) -> dict[str, str]:
+    """An erasure of another client."""
+    await api.open(f"{ref}-erased")
+    new = NewErasure(client_ref=f"{ref}-erased", ground="objection")
+    done = await api.services.rights.erasures.erase(OPERATOR, lambda: new)
+    return {"erasure_id": done.id or ""}
+
+
+async def a_mark(api: Api, ref: str) -> dict[str, str]:
+    """A hold on the client's record."""
+    return {"mark_id": (await marks.mark(api.clinic, ref=ref)).id}
+
+
+MADE = {
+    "checkpoint": checkpoint,
+    "mark": a_mark,
+    "emergency": emergency,
+    "erasure": erased,
+    "label": label,
+    "masked": masked,
+    "notice": waiting,
+}
 
 
 async def call(api: Api, key: tuple[str, str], row: Row, names: dict[str, str], **headers: str) -> httpx.Response:

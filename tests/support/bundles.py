@@ -25,13 +25,15 @@ SIGNERS = (*LOG, *WITNESS)
 Row = dict[str, Any]
 
 
-def entry(course: str, seq: int, before: str, *, organisation: str = ORGANISATION, note: str = "a text") -> Row:
+def entry(
+    course: str, seq: int, before: str, *, organisation: str = ORGANISATION, note: str = "a text", trigger: str = "record_session"
+) -> Row:
     salt, sealed = hashlib.sha256(f"{course}{seq}".encode()).hexdigest()[:32], canonical({"data": {"note": note}})
     written = {
         "organisation": organisation,
         "course": course,
         "seq": seq,
-        "trigger": "record_session",
+        "trigger": trigger,
         "prev_hash": before,
         "data_digest": hashlib.sha256(bytes.fromhex(salt) + sealed).hexdigest(),
     }
@@ -41,6 +43,11 @@ def entry(course: str, seq: int, before: str, *, organisation: str = ORGANISATIO
 def record(name: str, **more: Any) -> Row:
     written = {"organisation": ORGANISATION, "id": name, "kind": "read", "action": "course", **more}
     return {"record": name, "canonical": canonical(written).decode()}
+
+
+def said(action: str, **more: Any) -> Row:
+    """A record of something that was done to the log."""
+    return record(action.replace(" ", "-"), kind="config", action=action, **more)
 
 
 def digest(row: Row) -> str:

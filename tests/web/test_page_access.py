@@ -130,6 +130,11 @@ ROWS |= {
     ("GET", "/admin/systems/{system_id}"): ADMIN.format(404),
     ("POST", "/admin/systems/{system_id}"): ADMIN_POST.format(404),
     ("POST", "/admin/systems/{system_id}/revoke"): ADMIN_POST.format(404),
+    ("GET", "/admin/marks"): "303 403 403 200 200 200",
+    ("GET", "/admin/marks/new/{kind}"): "303 403 403 200 403 200",
+    ("POST", "/admin/marks/new/{kind}"): "403 403 403 422 403 422",  # nothing is filled in
+    ("GET", "/admin/marks/{mark_id}"): "303 403 403 404 404 404",
+    ("POST", "/admin/marks/{mark_id}/end"): "403 403 403 404 403 404",
     ("GET", "/admin/cover"): ALL,
     ("GET", "/admin/cover/new"): "303 200 200 200 403 200",
     ("POST", "/admin/cover/new"): "403 422 422 422 403 422",

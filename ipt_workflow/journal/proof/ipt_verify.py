@@ -551,6 +551,8 @@ class Chains:
         self.organisation = organisation
         self.heads: dict[str, tuple[int, str]] = {}
         self.entries = self.without_text = 0
+        self.emptied: set[str] = set()  # courses with an entry whose text is gone for everybody
+        self.moved: set[str] = set()  # courses that entries were moved from
 
     def add(self, row: dict[str, Any]) -> str:
         """Checks an entry and its text, and returns its hash. Raises NotProved."""
@@ -567,7 +569,11 @@ class Chains:
             raise NotProved(f"{what}: it does not name the hash of the entry before.")
         self.heads[str(course)] = (last + 1, digest)
         self.entries += 1
-        self.without_text += self._erased(row, written, what)
+        if self._erased(row, written, what):
+            self.without_text += 1
+            self.emptied.update(() if row.get("masked") is True else (str(course),))
+        if written.get("trigger") == MOVED:
+            self.moved.add(str(course))
         return digest
 
     def summary(self) -> str:
@@ -597,14 +603,14 @@ def _text(row: dict[str, Any], name: str, what: str) -> bytes:
         raise NotProved(f"{what}: {name} is no text.") from None
 
 
-def record_hash(row: dict[str, Any], organisation: str) -> str:
-    """The hash of a record of the audit log. Raises NotProved."""
+def read_record(row: dict[str, Any], organisation: str) -> tuple[str, dict[str, Any]]:
+    """The hash of a record of the audit log, and what it says. Raises NotProved."""
     what = f"Record {row.get('record')}"
     raw = _text(row, "canonical", what)
     written = json_object(raw, what)
     if (written.get("organisation"), written.get("id")) != (organisation, row.get("record")):
         raise NotProved(f"{what}: its bytes are those of another organisation or record.")
-    return hashlib.sha256(raw).hexdigest()
+    return hashlib.sha256(raw).hexdigest(), written
 
 
 # Bundles
@@ -614,6 +620,9 @@ MANIFEST, CHECKPOINT, POLICY, LEAVES = "manifest.json", "checkpoint", "policy", 
 LEAF_HASHES, ENTRIES, RECORDS = "leaf-hashes", "entries.ndjson", "records.ndjson"
 PROOFS = "proofs/"
 LINE_MAX, FILE_MAX, CHUNK = 1 << 24, 1 << 26, 1 << 16  # bytes of a line, of a file that is read whole, and of what is read at once
+SHOWN = 3  # of what is alike
+ERASED, RESUMED, REAPED = {"client erased", "text of an entry erased"}, "log resumed", "audit log reaped"  # actions of records
+MOVED = "move_entries"  # the trigger of an entry that took the texts of others along
 _NO_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
@@ -726,7 +735,9 @@ def _examined(bundle: BundleFiles, policy: Policy | None, kept: Checkpoint | Non
     says = [_signed_by(policy, note)] if not faults else []
     if bundle.manifest.get("kind") == "log":
         walk = LogWalk(bundle, organisation, checkpoint, kept)
-        return Examined(checkpoint, note, [walk.summary(), *says], [*faults, *walk.faults], doubts, shown=not walk.faults)
+        return Examined(
+            checkpoint, note, [walk.summary(), *says], [*faults, *walk.faults], [*doubts, *walk.doubts], not walk.faults
+        )
     if bundle.manifest.get("kind") != "client":
         raise NotProved("The manifest says neither log nor client.")
     says = [*_check_client(bundle, organisation, note, checkpoint), *says]
@@ -734,12 +745,58 @@ def _examined(bundle: BundleFiles, policy: Policy | None, kept: Checkpoint | Non
     return Examined(checkpoint, note, says, faults, [*doubts, *more], shown)
 
 
+class RecordsSay:
+    """What records of the audit log say of the log itself: what was erased, what was removed as the law asks, and when the log began anew."""
+
+    def __init__(self) -> None:
+        self.missing: dict[int, str] = {}  # records that are not there, by position
+        self.erased: set[str] = set()  # courses
+        self.resumed: dict[str, dict[str, Any]] = {}  # by the origin before
+        self._reaped: list[tuple[int, int]] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        action, details = record.get("action"), record.get("details")
+        if action in ERASED:
+            self.erased.update(str(each) for each in _listed(record.get("courses")))
+        elif action == RESUMED and isinstance(details, dict):
+            self.resumed[str(details.get("origin_before"))] = details
+        elif action == REAPED and isinstance(details, dict):
+            pairs = [_listed(each) for each in _listed(details.get("positions"))]
+            self._reaped += [(each[0], each[1]) for each in pairs if len(each) == 2 and all(isinstance(end, int) for end in each)]
+
+    def first_missing(self) -> int | None:
+        """The first position of a record that is missing, and that no record says was removed."""
+        ranges, at = sorted(self._reaped), 0
+        for position in self.missing:
+            while at < len(ranges) and ranges[at][1] < position:
+                at += 1
+            if at == len(ranges) or position < ranges[at][0]:
+                return position
+        return None
+
+    def begun_anew(self, before: str, now: str) -> list[dict[str, Any]]:
+        """How the log came from one origin to another; nothing if it did not."""
+        found, left = [], dict(self.resumed)
+        while before != now:
+            if (step := left.pop(before, None)) is None:
+                return []
+            found.append(step)
+            before = str(step.get("origin"))
+        return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 class LogWalk:
     """Goes through the leaves of a bundle, with its entries and records beside them, and finds the first that is not as it was recorded."""
 
     def __init__(self, bundle: BundleFiles, organisation: str, checkpoint: Checkpoint, kept: Checkpoint | None) -> None:
         self.faults: list[Discrepancy] = []
+        self.doubts: list[str] = []
         self.records = 0
+        self.said = RecordsSay()
         self.chains = Chains(organisation)
         self._tree = GrowingTree()
         self._entries, self._records = bundle.rows(ENTRIES), bundle.rows(RECORDS)
@@ -756,12 +813,14 @@ class LogWalk:
             if kept is not None and self._tree.size == kept.size:
                 roots[kept.size] = self._tree.root()
         if not self.faults:
+            self._check_what_is_missing()
             self._rest()
         self._check_root(checkpoint, of_tiles.root())
         self._check_kept(checkpoint, kept, roots)
 
     def summary(self) -> str:
-        return f"{self.chains.summary()} Records: {self.records}."
+        removed = f" (and removed, as a record says: {len(self.said.missing)})" if self.said.missing else ""
+        return f"{self.chains.summary()} Records: {self.records}{removed}."
 
     def _leaf(self, line: bytes) -> None:
         position = self._tree.size
@@ -786,10 +845,22 @@ class LogWalk:
             row = next(self._records, {})
             if row.get("record") != leaf.get("record"):
                 raise NotProved(f"{what} is missing, or not in its place.")
-            written = record_leaf(position, str(leaf.get("record")), record_hash(row, self.chains.organisation))
+            if row.get("canonical") is None:
+                self.said.missing.setdefault(position, str(leaf.get("record")))
+                return
+            digest, said = read_record(row, self.chains.organisation)
+            self.said.add(said)
+            written = record_leaf(position, str(leaf.get("record")), digest)
             self.records += 1
         if written != line:
             raise NotProved(f"{what} is not what the log has at this position.")
+
+    def _check_what_is_missing(self) -> None:
+        position = self.said.first_missing()
+        if position is not None:
+            self.faults.append(Discrepancy(f"Record {self.said.missing[position]} is missing, and no record says why.", position))
+        for course in sorted(self.chains.emptied - self.said.erased - self.chains.moved)[:SHOWN]:
+            self.doubts.append(f"A text of course {course} is gone, and no record says that it was erased.")
 
     def _rest(self) -> None:
         """What is there and in no leaf was put in without the log."""
@@ -809,9 +880,15 @@ class LogWalk:
 
     def _check_kept(self, checkpoint: Checkpoint, kept: Checkpoint | None, roots: dict[int, bytes]) -> None:
         if kept is None:
+            self.doubts += [_anew(each) for each in self.said.resumed.values()]
             return
-        if kept.origin != checkpoint.origin:
+        steps = self.said.begun_anew(kept.origin, checkpoint.origin)
+        self.doubts += [_anew(each) for each in steps]
+        kept_sizes = [each["kept_size"] for each in steps if isinstance(each.get("kept_size"), int)]
+        if kept.origin != checkpoint.origin and not steps:
             self.faults.append(Discrepancy(f"The checkpoint that was kept is that of another log: {kept.origin}."))
+        elif kept_sizes and kept.size > min(kept_sizes):
+            return  # what a person must judge was said
         elif kept.size > checkpoint.size:
             text = f"The log ends before the checkpoint that was kept, which had {kept.size} leaves."
             self.faults.append(Discrepancy(text, checkpoint.size))
@@ -823,6 +900,13 @@ class LogWalk:
                 each._replace(between=(kept.size, each.between[1])) if each.between and each.between[1] >= kept.size else each
                 for each in self.faults
             ]
+
+
+def _anew(step: dict[str, Any]) -> str:
+    return (
+        f"The log began anew as {step.get('origin')}, after {step.get('origin_before')}. Of the positions from {step.get('kept_size')} to before"
+        f" {step.get('lost_size')}, some or all are lost. The reason that was given: {step.get('reason')}"
+    )
 
 
 def _check_client(bundle: BundleFiles, organisation: str, note: SignedNote, checkpoint: Checkpoint) -> list[str]:
@@ -845,7 +929,7 @@ def _check_client(bundle: BundleFiles, organisation: str, note: SignedNote, chec
         if not isinstance(position, int) or not isinstance(proof_hashes, list):
             raise NotProved(f"{what} has no position or no proof.")
         hashes = [decoded(str(each), f"The proof of {what}") for each in proof_hashes]
-        leaf = leaf_hash(record_leaf(position, str(row.get("record")), record_hash(row, organisation)))
+        leaf = leaf_hash(record_leaf(position, str(row.get("record")), read_record(row, organisation)[0]))
         check_inclusion(position, checkpoint.size, leaf, hashes, checkpoint.root)
         records += 1
     return [f"{chains.summary()} Records: {records}."]
@@ -920,7 +1004,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         faults += found.faults
         doubts += len(found.doubts)
         _report(path.name, found)
-        if found.note and found.shown and not found.faults and (kept is None or found.checkpoint.size >= kept.size):
+        if found.note and found.shown and not found.faults and _is_newer(found.checkpoint, kept):
             kept, newest = found.checkpoint, found.note
     _say_what_was_not_checked(policy)
     if faults:
@@ -980,6 +1064,10 @@ def _say_what_was_not_checked(policy: Policy | None) -> None:
     kinds = {key.kind for key in (*policy.logs, *policy.witnesses.values())} if policy else set()
     if ML_DSA_44 in kinds and not importlib.util.find_spec("mldsa"):
         _say("Signatures of the kind ML-DSA-44 were not checked: the package `mldsa` is not installed.")
+
+
+def _is_newer(checkpoint: Checkpoint, kept: Checkpoint | None) -> bool:
+    return kept is None or kept.origin != checkpoint.origin or checkpoint.size >= kept.size
 
 
 def _first_bad(faults: list[Discrepancy]) -> str:

@@ -121,7 +121,7 @@ class Checkpoints:
             size=standing.size,
             checkpoint=standing.last.note + standing.last.cosignatures if standing.last else None,
             checkpoint_size=standing.last.size if standing.last else None,
-            keys=tuple(each.key.vkey() for each in self._keys(origin.origin)),
+            keys=self.public_keys(origin.origin),
             refused=refused,
             origins=tuple(await self.clinic.read(stored.all_origins)),
         )
@@ -170,6 +170,10 @@ class Checkpoints:
             return found
         first = StoredOrigin(nth=1, origin=first_origin(self.clinic), began_at=0, created_at=self.clinic.clock.now())
         return await self.clinic.write(stored.begin, first)
+
+    def public_keys(self, origin: str) -> tuple[str, ...]:
+        """The public keys that sign under a name. Raises KeyFileInvalid."""
+        return tuple(each.key.vkey() for each in self._keys(origin))
 
     def _keys(self, origin: str) -> tuple[CheckpointSigner, ...]:
         """The keys as the file has them now, so that new ones need no restart."""

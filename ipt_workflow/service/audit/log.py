@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.access.relations import Relation
 from ipt_workflow.errors import ReadOnly
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.audit.exports import Exports
 from ipt_workflow.service.audit.runs import KeptRun
@@ -14,10 +16,12 @@ from ipt_workflow.service.audit.shown import shown
 from ipt_workflow.service.audit.verification import Progress
 from ipt_workflow.service.audit.verifications import Verifications
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.secondary_use import exportable
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.audit_runs import StoredExport
+from ipt_workflow.values.types import SharingPurpose
 
 Unrecorded = Callable[[str], None]  # hears why what is done could not be recorded
 
@@ -51,9 +55,16 @@ class AuditLog:
         await self.clinic.require(principal, "export the audit log")
 
     async def export(
-        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None = None, export_format: str = "ndjson"
+        self,
+        principal: Principal,
+        filters: AuditFilters,
+        unrecorded: Unrecorded | None = None,
+        export_format: str = "ndjson",
+        purpose: SharingPurpose = "HOPERAT",
     ) -> AsyncIterator[list[AuditRecord]]:
-        """The whole log up to now, a chunk at a time. The export is recorded before the first chunk, and how far it is.
+        """The whole log up to now, a chunk at a time. The export is recorded before the first chunk, with its purpose, and how far it is.
+
+        Where the filters name no course, it leaves out what `secondary_use` says.
 
         With `unrecorded` it goes on where the database can only be read; without, it raises ReadOnly then. Raises LongRequestsFull. The chunks raise an
         IptError once the principal's access has ended.
@@ -62,25 +73,31 @@ class AuditLog:
         until = self.clinic.clock.now()
         bounded = msgspec.structs.replace(filters, to=min(filters.to or until, until))
         run = Exports(self.clinic).new(principal, filters, export_format)
-        chunks = self._chunks(principal, bounded, unrecorded, run)
+        chunks = self._chunks(principal, bounded, unrecorded, run, purpose)
         await anext(chunks)  # a generator that has begun also ends, whatever becomes of its reader
         return chunks
 
     async def _chunks(
-        self, principal: Principal, filters: AuditFilters, unrecorded: Unrecorded | None, run: KeptRun[StoredExport]
+        self,
+        principal: Principal,
+        filters: AuditFilters,
+        unrecorded: Unrecorded | None,
+        run: KeptRun[StoredExport],
+        purpose: SharingPurpose,
     ) -> AsyncIterator[list[AuditRecord]]:
         """First an empty chunk, when the export is recorded."""
         with self.clinic.installation.long_requests.one():
-            keep = await self._record(principal, "export", "audit", filters.course, unrecorded)
+            keep = await self._record(principal, "export", "audit", filters.course, unrecorded, purpose)
             if keep:
                 await run.begin()
-            outcome = "stopped"
+            outcome, of_all = "stopped", filters.course is None and filters.courses is None
             try:
                 yield []
                 async for records in self._read(principal, filters):
-                    yield records
+                    sent = await exportable(self.clinic, records, purpose) if of_all else records
+                    yield sent
                     if keep:
-                        await run.note(records=run.run.records + len(records), reached_at=records[-1].recorded_at)
+                        await run.note(records=run.run.records + len(sent), reached_at=records[-1].recorded_at)
                 outcome = "done"
             finally:
                 if keep:
@@ -111,8 +128,10 @@ class AuditLog:
         *,
         processes: int = 1,
         chains_only: bool = False,
+        since: Checkpoint | None = None,
+        whole: bool = True,
     ) -> Verification:
-        """Verifies one course or all, and records that. The arguments are those of `verification.verify`.
+        """Verifies one course or all, and records that. The arguments are those of `Verifications.run`.
 
         `unrecorded` is as in `export`. Raises LongRequestsFull.
         """
@@ -122,15 +141,33 @@ class AuditLog:
         with self.clinic.installation.long_requests.one():
             keep = await self._record(principal, "read", "verify", course_id, unrecorded)
             return await self.verifications.run(
-                principal, course_id, progress, processes=processes, chains_only=chains_only, keep=keep
+                principal,
+                course_id,
+                progress,
+                processes=processes,
+                chains_only=chains_only,
+                keep=keep,
+                since=since,
+                whole=whole,
             )
 
     async def _record(
-        self, principal: Principal, kind: str, action: str, course: str | None, unrecorded: Unrecorded | None
+        self,
+        principal: Principal,
+        kind: str,
+        action: str,
+        course: str | None,
+        unrecorded: Unrecorded | None,
+        purpose: SharingPurpose | None = None,
     ) -> bool:
         """Whether it could be recorded."""
+        touched = [course] if course else []
         try:
-            await self.clinic.log(principal, kind, action, [course] if course else [])
+            if purpose is None:
+                await self.clinic.log(principal, kind, action, touched)
+            else:
+                why = Relation("organisation", purpose)
+                await self.clinic.committer.commit(self.clinic.event(principal, kind, action, touched, why=why))
         except ReadOnly as error:
             if unrecorded is None:
                 raise

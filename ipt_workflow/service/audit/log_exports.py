@@ -6,16 +6,24 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import JournalBroken, NotFound
 from ipt_workflow.journal.proof import ipt_verify, tree
-from ipt_workflow.journal.proof.ipt_verify import SignedNote
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved, SignedNote
 from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.audit.bundles import BundleWriter
+from ipt_workflow.service.audit.checkpoints import Checkpoints, LogRefused
+from ipt_workflow.service.audit.log_keys import KeyFileInvalid
+from ipt_workflow.service.audit.log_state import LogStateInvalid
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import log, log_bundles
+from ipt_workflow.store import checkpoints, log, log_bundles
 from ipt_workflow.store.log_bundles import BundledEntry
 
 CHUNK = 2000  # positions read at once
+NO_CHECKPOINT = (
+    "The log has no checkpoint yet. Make its keys with `ipt-workflow log key`, and sign it with `ipt-workflow log sign`."
+)
 Progress = Callable[[int], None]  # hears how many positions were written
+Unsigned = Callable[[str], None]  # hears why the log was not signed
 _line = msgspec.json.Encoder().encode
 
 
@@ -24,22 +32,24 @@ class LogExports:
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
+        self._checkpoints = Checkpoints(clinic)
 
     async def write(
         self,
         principal: Principal,
         target: BinaryIO,
-        note: SignedNote,
-        policy: str,
         *,
         texts: bool = False,
+        unsigned: Unsigned = lambda _: None,
         progress: Progress = lambda _: None,
-    ) -> ipt_verify.Checkpoint:
-        """Writes the bundle of everything that a checkpoint covers. Returns the checkpoint.
+    ) -> Checkpoint:
+        """Writes the bundle of everything that the newest checkpoint covers, which is signed first. Returns the checkpoint.
 
-        With `texts`, sealed texts go along as far as the principal may read them. Raises Forbidden and LongRequestsFull.
+        With `texts`, sealed texts go along as far as the principal may read them. `unsigned` hears why nothing new was signed: then it is the
+        newest checkpoint of before. Raises Forbidden, LongRequestsFull, JournalBroken, and NotFound if there is no checkpoint.
         """
         await self.clinic.require(principal, "export the audit log")
+        note = await self._checkpoint(unsigned)
         checkpoint = ipt_verify.read_checkpoint(note.text)
         with self.clinic.installation.long_requests.one():
             await self.clinic.log(principal, "export", "log with texts" if texts else "log")
@@ -48,11 +58,34 @@ class LogExports:
                 "log",
                 organisation=self.clinic.organisation,
                 note=note,
-                policy=policy,
+                policy=self._policy(checkpoint.origin),
                 made_at=self.clinic.clock.now(),
             ) as bundle:
                 await self._files(bundle, principal, checkpoint.size, texts, progress)
         return checkpoint
+
+    async def _checkpoint(self, unsigned: Unsigned) -> SignedNote:
+        try:
+            await self._checkpoints.sign()
+        except (LogRefused, KeyFileInvalid, LogStateInvalid, JournalBroken) as error:
+            unsigned(str(error))
+        found = await self.clinic.read(checkpoints.newest)
+        if found is None:
+            raise NotFound(NO_CHECKPOINT)
+        try:
+            note = ipt_verify.read_note(found.note + found.cosignatures)
+            ipt_verify.read_checkpoint(note.text)
+        except NotProved as error:
+            raise JournalBroken(f"The newest checkpoint in the database is none: {error}") from None
+        return note
+
+    def _policy(self, origin: str) -> str:
+        """The log's keys, as far as they are known here. Whoever verifies has a policy of their own."""
+        try:
+            keys = self._checkpoints.public_keys(origin)
+        except KeyFileInvalid:
+            return "# The keys of the log are not known where this was made.\nquorum none\n"
+        return "".join(f"log {each}\n" for each in keys) + "quorum none\n"
 
     async def _files(self, bundle: BundleWriter, principal: Principal, size: int, texts: bool, progress: Progress) -> None:
         with bundle.file(ipt_verify.LEAVES) as write:
@@ -82,7 +115,10 @@ class LogExports:
         """The entries without the texts that the principal may not read, or does not want."""
         named = {each.course for each in entries}
         masked = await self.clinic.masked(principal, named) if texts else named
-        return [msgspec.structs.replace(each, salt=None, sealed=None) if each.course in masked else each for each in entries]
+        return [
+            msgspec.structs.replace(each, salt=None, sealed=None, masked=True) if each.course in masked else each
+            for each in entries
+        ]
 
 
 def _lines(rows: Sequence[Any]) -> bytes:

@@ -17,14 +17,18 @@ from ipt_workflow import journal
 from ipt_workflow.course import Course, attention
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.runtime import event_loop
 from ipt_workflow.runtime.garbage import collect_seldom
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.audit import log_verification
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import log_checks
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.integrity import check_courses
+from ipt_workflow.store.log_checks import LogFault
 from ipt_workflow.store.lookups import CHAIN, CHAINS
 
 LISTED_COURSES = 1000  # ids in one listing; a worker process receives one listing at a time
@@ -80,22 +84,40 @@ async def verify(
     *,
     processes: int = 1,
     chains_only: bool = False,
+    kept: Checkpoint | None = None,
 ) -> Verification:
-    """Checks one course or all. `progress` is called with the number of courses checked since the last call, `heard` with all so far.
+    """Checks one course, or all and the log, which must continue `kept`. `progress` is called with the number of courses checked since the last call, `heard` with all so far.
 
-    `chains_only` skips the sealed documents, the columns and the folds, and takes a fraction of the time.
+    `chains_only` skips the sealed documents, the columns, the folds and the log, and takes a fraction of the time.
     With several processes, each has a connection of its own. They report the same first bad entry as one process does.
     """
     parts = _listed(clinic, _course_rows if chains_only else _every_course) if course_id is None else _single(Part([course_id]))
     tallies = _in_process(clinic, parts, chains_only) if processes == 1 else _in_workers(clinic, parts, processes, chains_only)
     found = await _sum(tallies, progress, heard)
+    logged = None
+    if course_id is None and not chains_only and not found.first_bad:
+        logged = await log_verification.verify_log(clinic, kept, whole=False)
+    first_bad = found.first_bad or (bad_position(logged.fault) if logged and logged.fault else None)
     return Verification(
-        ok=not found.first_bad,
+        ok=not first_bad,
         courses=found.courses,
         checked=found.entries,
         erased=None if chains_only else found.erased,
-        first_bad=found.first_bad,
+        first_bad=first_bad,
+        leaves=logged.leaves if logged else None,
     )
+
+
+async def verify_since(clinic: Clinic, kept: Checkpoint) -> Verification:
+    """Checks what came after a checkpoint that somebody kept, and that the log continues it. It takes time in what is new."""
+    found = await log_verification.verify_log(clinic, kept, whole=True)
+    bad = bad_position(found.fault) if found.fault else None
+    return Verification(ok=not bad, courses=0, checked=0, erased=None, first_bad=bad, leaves=found.leaves, since=kept.size)
+
+
+def bad_position(fault: LogFault) -> dict[str, Any]:
+    """A fault of the log, as the first bad entry of a verification."""
+    return {"course": fault.course, "seq": fault.seq, "position": fault.position, "fault": fault.fault}
 
 
 async def _sum(tallies: Tallies, progress: Progress | None = None, heard: Heard | None = None) -> VerificationTally:
@@ -179,6 +201,10 @@ async def _check_whole(clinic: Clinic, part: Part) -> VerificationTally:
     found = VerificationTally()
     for course_id, checked in await clinic.read(check_courses, part.ids, due):
         found += VerificationTally(1, checked.entries, checked.erased, _bad(course_id, checked))
+    missing = None if found.first_bad else await clinic.read(log_checks.unlogged, part.ids)
+    if missing:
+        bad = {"course": missing[0], "seq": missing[1], "fault": "log_leaf: the entry is not in the log"}
+        found += VerificationTally(0, 0, 0, bad)
     return found
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import NotFound
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.service.audit import runs, verification
 from ipt_workflow.service.audit.runs import KeptRun
 from ipt_workflow.service.audit.verification import Progress, VerificationTally
@@ -22,7 +23,8 @@ NOT_THERE = "There is no such verification, or none that you may see."
 class VerificationRun(msgspec.Struct, frozen=True, kw_only=True):
     """A verification that runs or has ended. `status` is running, done or stopped; of one that is done, `ok` says what was found.
 
-    `courses` of `total` are checked. `course` is the one that was asked for; None for all.
+    `courses` of `total` are checked, and `leaves` positions of the log; with `since`, only those after a checkpoint of that size. `course` is the
+    one that was asked for; None for all.
     """
 
     id: str
@@ -40,6 +42,9 @@ class VerificationRun(msgspec.Struct, frozen=True, kw_only=True):
     bad_course: str | None
     bad_seq: int | None
     fault: str | None
+    leaves: int | None
+    since: int | None
+    bad_position: int | None
 
 
 class Verifications:
@@ -71,15 +76,26 @@ class Verifications:
         processes: int,
         chains_only: bool,
         keep: bool,
+        since: Checkpoint | None = None,
+        whole: bool = True,
     ) -> Verification:
-        """Verifies, and returns when all is checked. The result is kept unless the database can only be read (`keep`)."""
-        kept = await self._kept(principal, course_id, chains_only=chains_only) if keep else None
-        if kept is None:
-            return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only)
-        return await self._checked(kept, progress, processes=processes)
+        """Verifies, and returns when all is checked. The result is kept unless the database can only be read (`keep`).
 
-    async def _kept(self, principal: Principal, course_id: str | None, *, chains_only: bool) -> KeptRun[StoredVerification]:
-        counted = await self.clinic.read(stored_courses.courses_by_state) if course_id is None else [("", "", 1)]
+        `since` is a checkpoint that the log must continue. Unless `whole`, only what came after it is checked.
+        """
+        size = since.size if since and not whole else None
+        kept = await self._kept(principal, course_id, chains_only=chains_only, kept_size=size) if keep else None
+        if kept is not None:
+            return await self._checked(kept, progress, processes=processes, since=since)
+        if since and not whole:
+            return await verification.verify_since(self.clinic, since)
+        return await verification.verify(self.clinic, course_id, progress, processes=processes, chains_only=chains_only, kept=since)
+
+    async def _kept(
+        self, principal: Principal, course_id: str | None, *, chains_only: bool, kept_size: int | None = None
+    ) -> KeptRun[StoredVerification]:
+        everything = course_id is None and kept_size is None
+        counted = await self.clinic.read(stored_courses.courses_by_state) if everything else [("", "", 1 if course_id else 0)]
         now = self.clinic.clock.now()
         run = StoredVerification(
             id=new_id(),
@@ -91,22 +107,31 @@ class Verifications:
             started_at=now,
             seen_at=now,
             total=sum(count for *_, count in counted),
+            kept_size=kept_size,
         )
         kept = KeptRun(self.clinic, run)
         await kept.begin()
         return kept
 
     async def _checked(
-        self, kept: KeptRun[StoredVerification], progress: Progress | None = None, *, processes: int = 1
+        self,
+        kept: KeptRun[StoredVerification],
+        progress: Progress | None = None,
+        *,
+        processes: int = 1,
+        since: Checkpoint | None = None,
     ) -> Verification:
         async def heard(so_far: VerificationTally) -> None:
             await kept.note(courses=so_far.courses, entries=so_far.entries, erased=so_far.erased)
 
         run = kept.run
         try:
-            found = await verification.verify(
-                self.clinic, run.course_id, progress, heard, processes=processes, chains_only=run.chains_only
-            )
+            if since and run.kept_size is not None:
+                found = await verification.verify_since(self.clinic, since)
+            else:
+                found = await verification.verify(
+                    self.clinic, run.course_id, progress, heard, processes=processes, chains_only=run.chains_only, kept=since
+                )
         except BaseException:
             await kept.end("stopped")
             raise
@@ -119,6 +144,8 @@ class Verifications:
             bad_course=bad.get("course"),
             bad_seq=bad.get("seq"),
             fault=bad.get("fault"),
+            leaves=found.leaves,
+            bad_position=bad.get("position"),
         )
         return found
 
@@ -167,4 +194,7 @@ def _view(run: StoredVerification, now: dt.datetime) -> VerificationRun:
         bad_course=run.bad_course,
         bad_seq=run.bad_seq,
         fault=run.fault,
+        leaves=run.leaves,
+        since=run.kept_size,
+        bad_position=run.bad_position,
     )

@@ -19,7 +19,6 @@ from ipt_workflow.store import cosignatures as stored
 from ipt_workflow.store import log as stored_log
 from ipt_workflow.store.cosignatures import CosignedCheckpoint
 
-LOOKED_BACK = 60  # checkpoints: about as many minutes
 NO_CHECKPOINT = "The log has no checkpoint yet. `ipt-workflow log show` says why."
 
 
@@ -164,17 +163,11 @@ class Witnesses:
         if self.policy.quorum == "none":
             return 0.0
         since = None
-        for each in await self.clinic.read(stored.newest, LOOKED_BACK):
-            if self._has_quorum(each):
+        for each in await self.clinic.read(stored.newest, stored.LOOKED_BACK):
+            if has_quorum(self.policy, each):
                 break
             since = each.created_at
         return max(0.0, (self.clinic.clock.now() - since).total_seconds()) if since else 0.0
-
-    def _has_quorum(self, checkpoint: CosignedCheckpoint) -> bool:
-        note = cosigned_note(checkpoint)
-        return ipt_verify.is_witnessed(
-            self.policy, self.policy.quorum, [name for name, key in self.policy.witnesses.items() if _confirms(key, note)]
-        )
 
     async def _view(self, name: str, key: Key) -> WitnessView:
         last = await self.clinic.read(stored.last_with, mark(key))
@@ -201,6 +194,12 @@ class Witnesses:
 def cosigned_note(checkpoint: CosignedCheckpoint) -> SignedNote:
     """A checkpoint as auditors verify it: with the signatures of the log and of its witnesses."""
     return ipt_verify.read_note(checkpoint.note + checkpoint.cosignatures)
+
+
+def has_quorum(policy: Policy, checkpoint: CosignedCheckpoint) -> bool:
+    """Whether enough witnesses of the policy have cosigned a checkpoint."""
+    note = cosigned_note(checkpoint)
+    return ipt_verify.is_witnessed(policy, policy.quorum, [name for name, key in policy.witnesses.items() if _confirms(key, note)])
 
 
 def mark(key: Key) -> str:

@@ -62,6 +62,12 @@ class RegisterLine(msgspec.Struct, frozen=True, kw_only=True):
     ground: str
 
 
+class KeptRegister(msgspec.Struct, frozen=True, kw_only=True):
+    """A register that was kept apart from the database."""
+
+    register: tuple[RegisterLine, ...] = ()
+
+
 class ErasureOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be erased, by our own ids, who has it erased, and on what ground."""
 
@@ -107,12 +113,13 @@ class Erasures:
 
         return _view(await self.clinic.write(erased))
 
-    async def again(self, principal: Principal, kept: Sequence[RegisterLine] = ()) -> list[ErasureView]:
-        """Repeats every erasure of the register, and of a `kept` one, of which something is there again. Returns the repetitions.
+    async def again(self, principal: Principal, decode: Callable[[], Sequence[RegisterLine]]) -> list[ErasureView]:
+        """Repeats every erasure of the register, and of one that was kept apart, of which something is there again. Returns the repetitions.
 
         Raises RecordHeld after all others, if a hold that is in force blocks one.
         """
         await self._may_erase(principal)
+        kept = decode()
         own = [
             RegisterLine(id=each.id, client=each.client_id, course=each.course_id, seq=each.seq, ground=each.ground)
             for each in await self._register()

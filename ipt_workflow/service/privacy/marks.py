@@ -23,6 +23,7 @@ from ipt_workflow.store.marks import EndedMark, MarkFilters, StoredMark
 READ, CHANGE = "read marks on clients", "mark a client"
 NO_CLIENT = "There is no client with this reference here."
 NO_MARK = "There is no such mark."
+IN_FORCE_MAX = sum(map(len, marks.GROUNDS.values()))  # on one client: one of each ground
 IN_FORCE = Fault("ground", "is in force for this client already")
 
 
@@ -46,12 +47,25 @@ class MarkView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """What setting or ending a mark would concern. `in_force` are the marks on the client's record now."""
+    """What setting a mark would concern. `in_force` are the marks on the client's record now.
+
+    `withheld` are the courses of which subscribers would receive no more events.
+    """
 
     kind: MarkKind
     ground: str
     courses: tuple[str, ...]
+    withheld: tuple[str, ...]
     in_force: tuple[MarkView, ...]
+
+
+class MarkEndPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What ending a mark would concern. `resumed` are the courses of which subscribers would receive events again."""
+
+    kind: MarkKind
+    ground: str
+    courses: tuple[str, ...]
+    resumed: tuple[str, ...]
 
 
 class Marks:
@@ -64,9 +78,11 @@ class Marks:
         """What a mark would concern. Records the read and nothing else."""
         client, new = await self._asked(principal, decode)
         courses = await self.clinic.read(stored_courses.courses_of, client)
-        in_force = await self.clinic.read(stored.page, MarkFilters(client=client, in_force=True), "", len(courses) + 100)
+        in_force = await self.clinic.read(stored.page, MarkFilters(client=client, in_force=True), "", IN_FORCE_MAX)
         await self.clinic.log(principal, "read", f"{new.kind} preview", courses)
-        return MarkPreview(kind=new.kind, ground=new.ground, courses=courses, in_force=tuple(await self._views(in_force)))
+        concerned = await self._told_of(client, new.kind, new.ground)
+        shown = tuple(await self._views(in_force))
+        return MarkPreview(kind=new.kind, ground=new.ground, courses=courses, withheld=concerned, in_force=shown)
 
     async def set(self, principal: Principal, decode: Callable[[], NewMark]) -> MarkView:
         """Sets a mark from now on. Raises PersonNeeded or ReauthenticationNeeded, and CommandInvalid if it is in force already."""
@@ -90,12 +106,7 @@ class Marks:
 
     async def end(self, principal: Principal, mark_id: str, decode: Callable[[], MarkEnd]) -> MarkView:
         """Ends a mark. One that has ended stays as it is. Raises PersonNeeded, ReauthenticationNeeded or NotFound."""
-        await self.clinic.require(principal, CHANGE)
-        await self.clinic.require_fresh(principal, CHANGE)
-        mark = await self._found(mark_id)
-        end = decode()
-        if faults := marks.end_faults(mark.kind, end):
-            raise CommandInvalid(faults)
+        mark, end = await self._to_end(principal, mark_id, decode)
         courses = await self.clinic.read(stored_courses.courses_of, mark.client_id)
         ended = EndedMark(
             id=mark_id, ended_at=self.clinic.clock.now(), ended_by=principal.person, client_informed=end.client_informed
@@ -106,16 +117,36 @@ class Marks:
         self.clinic.committer.signal(self.clinic.organisation)
         return await self._view(mark_id)
 
-    async def _events(self, mark: StoredMark, kind: str, at: dt.datetime) -> list[NewEvent]:
-        """What subscribers are sent where a processing restriction begins or ends (GDPR 19): one event for each course that they know of.
+    async def preview_end(self, principal: Principal, mark_id: str, decode: Callable[[], MarkEnd]) -> MarkEndPreview:
+        """What ending a mark would concern. Records the read and nothing else."""
+        mark, _ = await self._to_end(principal, mark_id, decode)
+        courses = await self.clinic.read(stored_courses.courses_of, mark.client_id)
+        await self.clinic.log(principal, "read", f"{mark.kind} preview", courses)
+        resumed = await self._told_of(mark.client_id, mark.kind, mark.ground) if mark.ended_at is None else ()
+        return MarkEndPreview(kind=mark.kind, ground=mark.ground, courses=courses, resumed=resumed)
 
-        Other restrictions on the client, and courses of which no sharing is consented to, change nothing for them.
+    async def _to_end(self, principal: Principal, mark_id: str, decode: Callable[[], MarkEnd]) -> tuple[StoredMark, MarkEnd]:
+        await self.clinic.require(principal, CHANGE)
+        await self.clinic.require_fresh(principal, CHANGE)
+        mark, end = await self._found(mark_id), decode()
+        if faults := marks.end_faults(mark.kind, end):
+            raise CommandInvalid(faults)
+        return mark, end
+
+    async def _events(self, mark: StoredMark, kind: str, at: dt.datetime) -> list[NewEvent]:
+        """What subscribers are sent where a processing restriction begins or ends (GDPR 19)."""
+        courses = await self._told_of(mark.client_id, mark.kind, mark.ground)
+        return [NewEvent(id=new_id(), kind=kind, course=each, created_at=at) for each in courses]
+
+    async def _told_of(self, client: str, kind: MarkKind, ground: str) -> tuple[str, ...]:
+        """The courses of which subscribers are sent that a mark begins or ends.
+
+        Beside another restriction, and of courses of which no sharing is consented to, nothing changes for them.
         """
-        if mark.kind != "restriction":
-            return []
-        others = set(await self.clinic.read(processing.grounds, mark.client_id)) - {mark.ground}
-        courses = [] if others else await self.clinic.read(stored_courses.of_client, mark.client_id)
-        return [NewEvent(id=new_id(), kind=kind, course=each.course.id, created_at=at) for each in courses if each.course.shared]
+        if kind != "restriction" or set(await self.clinic.read(processing.grounds, client)) - {ground}:
+            return ()
+        courses = await self.clinic.read(stored_courses.of_client, client)
+        return tuple(each.course.id for each in courses if each.course.shared)
 
     async def page(self, principal: Principal, filters: MarkFilters, after: str, limit: int) -> list[MarkView]:
         """Marks in the order in which they were set."""

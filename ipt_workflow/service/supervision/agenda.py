@@ -1,5 +1,6 @@
 """The agenda of supervision: the courses that wait longest to be discussed come first."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Iterable
 
@@ -62,9 +63,11 @@ class Agenda:
         seen.sort(key=lambda each: (not is_due(each, now), each.undiscussed_since or now, each.id))
         since = {each.id: each for each in seen[:limit]}
         shown = [each for each in await self.registry.seen(principal, list(since)) if not each.is_glimpse]
-        words = await self.records.words(principal, [each.course.id for each in shown if each.course.discussions])
-        lines = await self.registry.lines(principal, shown)
-        await self.clinic.log(principal, "read", "supervision agenda", shown)
+        words, lines, _ = await asyncio.gather(
+            self.records.words(principal, [each.course.id for each in shown if each.course.discussions]),
+            self.registry.lines(principal, shown),
+            self.clinic.log(principal, "read", "supervision agenda", shown),
+        )
         items = tuple(
             AgendaItem(
                 course=lines[each.course.id],

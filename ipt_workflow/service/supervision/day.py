@@ -100,10 +100,12 @@ class SupervisorsDesk:
         others = await self.registry.seen(principal, sorted({*named} - known.keys()))
         seen = await self.clinic.all_seen(principal, [*known.values(), *others])
         by_kind = {kind: [seen[each.course.id] for each in found if each.course.id in seen] for kind, found in flagged.items()}
-        lines = await self.registry.lines(principal, [*seen.values()])
-        await self.clinic.log(principal, "read", "supervisor's day", [*seen.values()])
+        lines, to_attest, _ = await asyncio.gather(
+            self.registry.lines(principal, [*seen.values()]),
+            self.attestations.of([each for each in by_kind["unsigned"] if not each.is_glimpse]),
+            self.clinic.log(principal, "read", "supervisor's day", [*seen.values()]),
+        )
         late = _late(by_kind["unsigned"], now)
-        to_attest = await self.attestations.of([each for each in by_kind["unsigned"] if not each.is_glimpse])
         people = [*(each.therapist for each in lines.values()), *(each.proposed_by for each in proposals)]
         people += [*(each.person for each in emergencies), *(each.given_by for each in late)]
         people += [name for each in covers for name in (each.therapist, each.colleague)]

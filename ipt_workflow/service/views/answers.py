@@ -79,13 +79,18 @@ class ProposalReview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `audit verify`. `checked` counts entries. `erased` is None if only chains were checked."""
+    """The result of `audit verify`. `checked` counts entries, and `leaves` positions of the log. `erased` is None if only chains were checked.
+
+    With `since`, the size of a checkpoint that was kept, only what came after it was checked.
+    """
 
     ok: bool
     courses: int
     checked: int
     erased: int | None
     first_bad: dict[str, Any] | None = None
+    leaves: int | None = None
+    since: int | None = None
 
 
 class TokenView(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,13 @@ APPEND_ONLY = (
     "retention_decision",
     "audit_reaping",
 )
-ENDING = ("verification", "audit_export", "client_mark", "retention_policy")  # a row changes until it has ended
+ENDING = (
+    "verification",
+    "audit_export",
+    "verification_round",
+    "client_mark",
+    "retention_policy",
+)  # a row changes until it has ended
 ERASABLE = {"entry_data": "guard_erasure", "access_text": "guard_access_text"}  # with PostgreSQL's function for each
 # A row only grows: the condition, for each database, under which an update is refused.
 GROWING = {
@@ -58,6 +64,7 @@ KEYS = {
     "access_text": ("organisation", "id", "kind"),
     "verification": ("organisation", "id"),
     "audit_export": ("organisation", "id"),
+    "verification_round": ("organisation", "nth"),
     "log_leaf": ("organisation", "position"),
     "log_origin": ("organisation", "nth"),
     "log_tile": ("organisation", "level", "number"),

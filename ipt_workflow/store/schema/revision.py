@@ -5,7 +5,7 @@ Every start and `/health/ready` compare them. Neither loads Alembic, which only 
 
 import sqlalchemy as sa
 
-HEAD = "0036"  # the newest of migrations/versions
+HEAD = "0037"  # the newest of migrations/versions
 ATTENTION = "0017"  # the first whose courses note all kinds of attention of today
 ROW_SECURITY = "0025"  # the first whose processes bind their connections to organisations
 SHARING = "0026"  # the first whose courses note whether they are shared

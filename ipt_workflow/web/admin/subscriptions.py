@@ -1,6 +1,6 @@
 """The pages about what goes out: subscriptions, what was delivered to them, what failed and why, and sending it again."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from litestar import Response, get, post
@@ -24,10 +24,10 @@ from ipt_workflow.ehr.deliveries.bodies import (
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.store.schema.tables import DELIVERY_STATUSES
 from ipt_workflow.values.faults import shaped
-from ipt_workflow.values.types import Moment
+from ipt_workflow.values.types import Moment, SharingPurpose
 from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, page_of, refused, send, show
-from ipt_workflow.web.forms import FormField
-from ipt_workflow.web.language import _, n_, noted
+from ipt_workflow.web.forms import FormField, option_text
+from ipt_workflow.web.language import _, gettext, n_, noted
 from ipt_workflow.web.pages import PageRequest, page, redirect
 
 ALL = "/admin/subscriptions"
@@ -37,7 +37,7 @@ DELIVERED = {
     "waiting": noted("waiting"),
     "delivered": noted("delivered"),
     "dead": noted("given up"),
-    "withheld": noted("withheld: the client takes back consent to share"),
+    "withheld": noted("withheld: the client does not consent to this, or processing is restricted"),
     "cancelled": noted("cancelled"),
 }
 PROBLEMS = {
@@ -49,6 +49,8 @@ PROBLEMS = {
     "answer": noted("the answer could not be read"),
 }
 SCOPES = {"thin": noted("Ids alone"), "clinical": noted("With what happened")}
+PURPOSES: tuple[SharingPurpose, ...] = get_args(SharingPurpose)
+BY_NAME = noted("For quality, public health and research only courses are sent whose clients consent to that by name.")
 SCHEMES = {"v1": noted("By a shared secret (v1)"), "v1a": noted("By a key pair (v1a)")}
 
 
@@ -59,6 +61,7 @@ class SubscriptionForm(msgspec.Struct, frozen=True, kw_only=True):
     types: Types
     courses: Courses | None = None
     scope: Scope
+    purpose: SharingPurpose
     signatures: Annotated[tuple[Scheme, ...], Meta(min_length=1, max_length=2)]
 
 
@@ -69,6 +72,7 @@ class SubscriptionChangeForm(msgspec.Struct, frozen=True, kw_only=True):
     types: Types
     courses: Courses | None = None
     scope: Scope
+    purpose: SharingPurpose
 
 
 class OverlapForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +92,10 @@ def _place(subscription_id: str) -> str:
     return f"{ALL}/{subscription_id}"
 
 
+def purpose_text(code: str) -> str:
+    return gettext(option_text("sharing_purpose", code))
+
+
 def _said(words: dict[str, str]) -> list[tuple[str, str]]:
     return [(code, _(text)) for code, text in words.items()]
 
@@ -98,6 +106,9 @@ def _terms() -> tuple[FormField, ...]:
         asked("url", "text", _("Address of the receiver"), required=True),
         asked("types", "lines", _("Types of events"), types, required=True),
         asked("scope", "radios", _("What is sent"), required=True, options=_said(SCOPES)),
+        asked(
+            "purpose", "radios", _("What for"), _(BY_NAME), required=True, options=[(each, purpose_text(each)) for each in PURPOSES]
+        ),
         asked("courses", "lines", _("Courses"), _("Ids, one a line. Left empty, it is for all courses.")),
     )
 
@@ -167,7 +178,9 @@ async def subscriptions(request: PageRequest) -> Response[bytes]:
 async def new(request: PageRequest) -> Response[bytes]:
     """The form that subscribes."""
     await services_of(request).clinic.require(principal_of(request), "manage subscriptions")
-    return show(request, _new(), {"types": ["\n".join(events.DEFAULT_TYPES)], "scope": ["thin"], "signatures": ["v1"]})
+    return show(
+        request, _new(), {"types": ["\n".join(events.DEFAULT_TYPES)], "scope": ["thin"], "purpose": ["TREAT"], "signatures": ["v1"]}
+    )
 
 
 @post(f"{ALL}/new", include_in_schema=False, status_code=200)
@@ -202,6 +215,7 @@ async def subscription(request: PageRequest, subscription_id: FromPath[str]) -> 
         "delivered": DELIVERED,
         "problems": PROBLEMS,
         "scopes": SCOPES,
+        "purpose": purpose_text(found.purpose),
     }
     return page(request, "admin/subscription.html", subscription=found, deliveries=shown, more=more, status_shown=status, **known)
 

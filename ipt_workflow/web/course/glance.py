@@ -7,7 +7,7 @@ import msgspec
 from ipt_workflow.protocols.definition import PAUSED
 from ipt_workflow.service.overviews import Overview
 from ipt_workflow.service.views import CourseDetails
-from ipt_workflow.web.forms import option_text
+from ipt_workflow.web.forms import consent_text, option_text
 from ipt_workflow.web.language import _, day, gettext, moment, n_
 
 SENTENCE_MAX = 300  # characters of the formulation
@@ -39,7 +39,7 @@ def glances(view: Overview) -> list[Glance]:
         Glance(_("Contract"), tuple(contract(course)) or (_("not agreed yet"),)),
         Glance(_("Break"), tuple(_break(course))),
         Glance(_("Next appointment"), (moment(course.next_appointment),) if course.next_appointment else (_("none booked"),)),
-        Glance(_("Consent"), tuple(word("consent_scope", each) for each in course.consents) or (_("none recorded"),)),
+        Glance(_("Consent"), tuple(consent_text(each, gettext) for each in course.consents) or (_("none recorded"),)),
         Glance(_("Contacts"), tuple(_contacts(course))),
         Glance(_("Ending"), tuple(ending(course))),
     ]

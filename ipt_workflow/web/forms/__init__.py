@@ -6,7 +6,7 @@ Pure: no request and no template is known here. `describe` makes the fields that
 from ipt_workflow.web.forms.fields import Choice, FormContext, FormField, describe, errors, id_of
 from ipt_workflow.web.forms.labels import deed_label, every_text, label_of, option_text
 from ipt_workflow.web.forms.posted import FieldFault, Pairs, Read, first_pairs, grouped, moment, name_of, read, typed
-from ipt_workflow.web.forms.said import Formats, SaidField, said
+from ipt_workflow.web.forms.said import Formats, SaidField, consent_text, said
 
 __all__ = [
     "Choice",
@@ -17,6 +17,7 @@ __all__ = [
     "Pairs",
     "Read",
     "SaidField",
+    "consent_text",
     "deed_label",
     "describe",
     "errors",

@@ -23,6 +23,13 @@ class SaidField(msgspec.Struct, frozen=True):
     inner: tuple["SaidField", ...] = ()
 
 
+def consent_text(code: str, translate: Translate = str) -> str:
+    """A consent on record: to what, and where it names one for which purpose (`sharing/HRESCH`)."""
+    scope, _, purpose = code.partition("/")
+    text = translate(option_text("consent_scope", scope))
+    return f"{text}: {translate(option_text('sharing_purpose', purpose))}" if purpose else text
+
+
 def said(
     struct: type[msgspec.Struct], data: Mapping[str, Any], formats: Formats, translate: Translate = str
 ) -> tuple[SaidField, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service.views.differences import ViewDifference, What
-from ipt_workflow.web.forms import option_text
+from ipt_workflow.web.forms import consent_text, option_text
 from ipt_workflow.web.history.words import SaidChange
 from ipt_workflow.web.language import _, gettext, moment, noted, number
 
@@ -45,7 +45,7 @@ WORDS: dict[What, Callable[[Any], str]] = {
     "problem_area": _coded("area"),
     "risk": _coded("risk"),
     "attention": _listed("attention"),
-    "consents": _listed("consent_scope"),
+    "consents": lambda value: ", ".join(consent_text(each, gettext) for each in value),
     "contract": lambda value: _("%(sessions)s sessions in %(weeks)s weeks", sessions=value[0], weeks=value[1]),
     "formulation": lambda value: _("Formulation %(number)s", number=value),
     "progress": lambda value: _progress(*value),

@@ -95,11 +95,104 @@ def test_an_honest_log_holds(auditor: Auditor) -> None:
     assert "13 leaves, signed by the log, cosigned by partner." in said
 
 
-def test_erased_texts_are_counted_and_hold(auditor: Auditor) -> None:
-    rows = [{**row, "salt": None, "sealed": None} if row.get("course") == "b" else row for row in ROWS]
+def emptied(**more: Any) -> list[Row]:
+    """The log without the texts of course b."""
+    return [{**row, "salt": None, "sealed": None, **more} if row.get("course") == "b" else row for row in ROWS]
+
+
+@pytest.mark.parametrize("action", ["client erased", "text of an entry erased"])
+def test_erased_texts_are_counted_and_hold(auditor: Auditor, action: str) -> None:
+    rows = [*emptied(), bundles.said(action, courses=["b"])]
     code, said = auditor.run(bundles.log_bundle(auditor.folder / "log.zip", rows))
-    assert code == 0
+    assert code == 0, said
     assert "without text: 3" in said
+
+
+def test_texts_that_are_not_for_the_auditor_hold(auditor: Auditor) -> None:
+    assert auditor.run(bundles.log_bundle(auditor.folder / "log.zip", emptied(masked=True)))[0] == 0
+
+
+def test_texts_that_went_along_with_moved_entries_hold(auditor: Auditor) -> None:
+    rows = [*emptied(), bundles.entry("b", 4, bundles.digest(ROWS[12]), trigger="move_entries")]
+    assert auditor.run(bundles.log_bundle(auditor.folder / "log.zip", rows))[0] == 0
+
+
+def test_a_text_that_is_gone_though_no_record_says_so_is_for_a_person_to_judge(auditor: Auditor) -> None:
+    rows = [*emptied(), bundles.said("client erased", courses=["a"])]
+    code, said = auditor.run(bundles.log_bundle(auditor.folder / "log.zip", rows))
+    assert code == 3
+    assert "A text of course b is gone" in said
+
+
+def reaped(positions: object) -> list[Row]:
+    """The log without its records, and with one that says so."""
+    return [
+        *({**row, "canonical": None} if "record" in row else row for row in ROWS),
+        bundles.said("audit log reaped", details={"positions": positions}),
+    ]
+
+
+def whole(rows: list[Row]) -> list[bytes]:
+    return bundles.leaves_of([*ROWS, *rows[len(ROWS) :]])
+
+
+def test_records_that_were_removed_as_a_record_says_hold(auditor: Auditor) -> None:
+    rows = reaped([[1, 1], [5, 6], [11, 11]])
+    code, said = auditor.run(bundles.log_bundle(auditor.folder / "log.zip", rows, leaves=whole(rows)))
+    assert code == 0, said
+    assert "Records: 1 (and removed, as a record says: 3)." in said
+
+
+@pytest.mark.parametrize("positions", [[[1, 1], [7, 11]], [], "all", [[1], ["5", 11], 7, None]])
+def test_records_that_no_record_names_are_missing(auditor: Auditor, positions: object) -> None:
+    rows = reaped(positions)
+    code, said = auditor.run(bundles.log_bundle(auditor.folder / "log.zip", rows, leaves=whole(rows)))
+    assert (code, "is missing, and no record says why" in said) == (1, True)
+
+
+ANEW = f"{bundles.ORIGIN}/2"
+
+
+def resumed(auditor: Auditor, *, kept_size: int, lost_size: int, origin: str = ANEW) -> Path:
+    """The log after a restore of its first nine positions: it goes on under another origin, which the auditor has put into the policy."""
+    keys = log_keys.of_log(log_keys.new_file(), ANEW)
+    with (auditor.folder / "policy").open("a") as file:
+        file.write(f"log {keys[0].key.vkey()}\n")
+    details = {
+        "origin": origin,
+        "origin_before": bundles.ORIGIN,
+        "kept_size": kept_size,
+        "lost_size": lost_size,
+        "reason": "A disk failed.",
+    }
+    rows = [*ROWS[:9], bundles.said("log resumed", details=details)]
+    note = bundles.note_of(bundles.leaves_of(rows), (*keys, *bundles.WITNESS), ANEW)
+    return bundles.log_bundle(auditor.folder / "log.zip", rows, note=note)
+
+
+@pytest.mark.parametrize("kept", [None, 5, 12])
+def test_a_log_that_began_anew_after_a_restore_is_reported(auditor: Auditor, kept: int | None) -> None:
+    if kept:
+        auditor.keep(ROWS, kept)
+    code, said = auditor.run(resumed(auditor, kept_size=9, lost_size=13))
+    assert code == 3, said
+    assert f"The log began anew as {ANEW}" in said
+    assert "from 9 to before 13" in said
+    if kept:
+        assert auditor.kept_size() == 10
+
+
+def test_a_log_that_began_anew_still_begins_with_what_was_kept(auditor: Auditor) -> None:
+    auditor.kept.write_text(str(bundles.note_of(bundles.leaves_of(rewritten())[:7])), encoding="utf-8")
+    code, said = auditor.run(resumed(auditor, kept_size=9, lost_size=13))
+    assert (code, said.splitlines()[-1]) == (1, "First bad position: between 0 and 6.")
+
+
+def test_another_origin_without_a_record_of_why_is_refused(auditor: Auditor) -> None:
+    auditor.keep(ROWS, 5)
+    code, said = auditor.run(resumed(auditor, kept_size=9, lost_size=13, origin="elsewhere"))
+    assert code == 1
+    assert "that of another log" in said
 
 
 def test_an_empty_log_holds(auditor: Auditor) -> None:

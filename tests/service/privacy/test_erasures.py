@@ -315,10 +315,10 @@ def test_after_a_restore_the_register_is_repeated(made, tmp_path):
     async def repeated(clinic):
         kept = RegisterLine(id=line.id, client=line.client, course=None, seq=None, ground=HERE)
         unknown = RegisterLine(id="x", client="nobody", course=None, seq=None, ground=HERE)
-        (again,) = await Erasures(clinic).again(OFFICER, [unknown, kept])
+        (again,) = await Erasures(clinic).again(OFFICER, lambda: (unknown, kept))
         assert (again.again_of, again.removed, again.ground) == (line.id, line.removed, HERE)
-        assert await Erasures(clinic).again(OFFICER, [unknown, kept]) == []
-        assert await Erasures(clinic).again(OFFICER) == []
+        assert await Erasures(clinic).again(OFFICER, lambda: (unknown, kept)) == []
+        assert await Erasures(clinic).again(OFFICER, tuple) == []
         assert {row["course_id"] == course for row in (await everything(clinic))["entry_data"] if row["sealed"] is None} == {True}
 
     service_walk.with_clinic(older, repeated)

@@ -22,11 +22,13 @@ from ipt_workflow.store.schema.tables.audit import (
     AuditExportRow,
     AuditRow,
     AuditSubjectRow,
+    VerificationRoundRow,
     VerificationRow,
     audit_event,
     audit_export,
     audit_subject,
     verification,
+    verification_round,
 )
 from ipt_workflow.store.schema.tables.columns import METADATA, NAMING, ROLES, one_of
 from ipt_workflow.store.schema.tables.courses import (
@@ -254,6 +256,7 @@ __all__ = [
     "SystemRow",
     "TokenRow",
     "UnmaskingRow",
+    "VerificationRoundRow",
     "VerificationRow",
     "access_text",
     "attention_told",
@@ -321,4 +324,5 @@ __all__ = [
     "token",
     "unmasking",
     "verification",
+    "verification_round",
 ]

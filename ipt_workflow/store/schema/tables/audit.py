@@ -54,7 +54,8 @@ class VerificationRow(SQLModel, table=True):
     """A verification of the journal: how far it is while it runs, and its result. It cannot be changed once it has ended.
 
     `courses` and `entries` are those checked so far, of `total` courses. `seen_at` is when the process that runs it last said so.
-    `bad_course`, `bad_seq` and `fault` name the first bad entry.
+    `bad_course`, `bad_seq` and `fault` name the first bad entry, and `bad_position` where it is in the log. `leaves` are the positions of the
+    log that were checked; with `kept_size`, only those after a checkpoint of that size, which somebody kept.
     """
 
     __tablename__ = "verification"
@@ -77,6 +78,33 @@ class VerificationRow(SQLModel, table=True):
     bad_course: str | None = Field(default=None, max_length=36)
     bad_seq: int | None = None
     fault: str | None = Field(default=None, max_length=500)
+    leaves: int | None = Field(default=None, sa_type=sa.BigInteger)
+    kept_size: int | None = Field(default=None, sa_type=sa.BigInteger)
+    bad_position: int | None = Field(default=None, sa_type=sa.BigInteger)
+
+
+class VerificationRoundRow(SQLModel, table=True):
+    """A round of the verifier in the background: how far it is through the log and the courses, and the first fault that it found.
+
+    `leaves` of `size` positions are read, and `courses` of `total`, up to the id `course_after`. It cannot be changed once it has ended.
+    """
+
+    __tablename__ = "verification_round"
+
+    organisation: str = Field(primary_key=True, max_length=64)
+    nth: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    started_at: dt.datetime
+    seen_at: dt.datetime
+    size: int = Field(sa_type=sa.BigInteger)
+    leaves: int = Field(sa_type=sa.BigInteger)
+    total: int
+    courses: int
+    course_after: str = Field(max_length=36)
+    bad_position: int | None = Field(default=None, sa_type=sa.BigInteger)
+    bad_course: str | None = Field(default=None, max_length=36)
+    bad_seq: int | None = None
+    fault: str | None = Field(default=None, max_length=500)
+    ended_at: dt.datetime | None = None
 
 
 class AuditExportRow(SQLModel, table=True):
@@ -105,4 +133,5 @@ class AuditExportRow(SQLModel, table=True):
 audit_event = AuditRow.__table__  # type: ignore[attr-defined]
 audit_subject = AuditSubjectRow.__table__  # type: ignore[attr-defined]
 verification = VerificationRow.__table__  # type: ignore[attr-defined]
+verification_round = VerificationRoundRow.__table__  # type: ignore[attr-defined]
 audit_export = AuditExportRow.__table__  # type: ignore[attr-defined]
