@@ -172,6 +172,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ("DELETE", "/v1/courses/{course_id}/client-label"): Row("204 404 204 403 204 404", needs="label"),
     ("POST", "/v1/clients/access-report"): Row("200 404 200 200 403 403", CLIENT),
     ("POST", "/v1/clients/accounting"): Row("200 404 200 200 403 403", CLIENT),
+    # A person who has just signed in takes a client's data away, and no fixed token (tests/ehr/test_client_exports.py).
+    ("POST", "/v1/clients/export"): Row("403 403 403 403 403 403", {**CLIENT, "ground": "gdpr-15"}),
     ("POST", "/v1/clients/disclosures"): Row("201 404 201 403 403 403", DISCLOSURE),
     # A therapist arranges cover for their own courses: the other one is told so.
     ("POST", "/v1/cover"): Row("201 422 201 403 403 201", COVER),
@@ -268,7 +270,7 @@ TABLE: dict[tuple[str, str], Row] = {
 LOOKING = {
     *("/v1/audit/search", "/v1/courses/search", "/fhir/R4", "/fhir/R4/{kind}/_search"),
     *("/v1/sessions/{session_id}", "/v1/unmasking"),
-    *("/v1/clients/access-report", "/v1/clients/accounting"),
+    *("/v1/clients/access-report", "/v1/clients/accounting", "/v1/clients/export"),
 }
 WRITES = [key for key in TABLE if key[0] != "GET" and key[1] not in LOOKING]
 OF_NO_COURSE = (

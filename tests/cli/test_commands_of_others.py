@@ -65,6 +65,7 @@ NOT_THERE = {  # what names something of ours: to others it never was
     "audit unmask": "{course_id} --reason x",
     "client access-report": "{client_ref}",
     "client accounting": "{client_ref}",
+    "client export": f"{{client_ref}} --ground gdpr-15 --dry-run {THERAPIST}",
     "client disclose": f"{{client_ref}} --to x --what x --purpose HLEGAL {THERAPIST}",
     "retention end": "england --as admin-1",
     "retention erase": "{client_id} --as admin-1",

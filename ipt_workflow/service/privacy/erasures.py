@@ -249,6 +249,11 @@ def _naming(connection: Connection, organisation: str, of: ErasedSubject) -> lis
     return [each.id for each in open_notices if mentions.names(each.body, of.ref, each.prefix)]
 
 
+def counts_of(line: StoredErasure) -> dict[str, int]:
+    """How much was removed, by kind."""
+    return {kind: len(names) for kind, names in msgspec.json.decode(line.removed, type=dict[str, tuple[str, ...]]).items()}
+
+
 def _view(line: StoredErasure, *, dry_run: bool = False) -> ErasureView:
     removed = msgspec.json.decode(line.removed, type=dict[str, tuple[str, ...]])
     return ErasureView(
@@ -263,7 +268,7 @@ def _view(line: StoredErasure, *, dry_run: bool = False) -> ErasureView:
         role=line.role,
         via=line.via,
         erased_at=line.erased_at,
-        counts={kind: len(names) for kind, names in removed.items()},
+        counts=counts_of(line),
         removed=removed,
         remains=msgspec.json.decode(line.remains, type=tuple[RemainingPart, ...]),
         again_of=line.again_of,
