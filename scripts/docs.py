@@ -18,7 +18,7 @@ import typer
 from msgspec import inspect as shapes
 
 from ipt_workflow import gate, groups
-from ipt_workflow.access import policy
+from ipt_workflow.access import erasure, policy
 from ipt_workflow.api import openapi, scopes, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
@@ -467,6 +467,10 @@ def audit_table() -> str:
     return table(("kind", "what it records"), ((f"`{kind}`", AUDIT_MEANS[kind]) for kind in ("transition", *tables.AUDIT_KINDS)))
 
 
+def erased_table() -> str:
+    return table(("kind", "what goes"), ((f"`{kind}`", words) for kind, words in erasure.KINDS.items()))
+
+
 def command_list() -> str:
     return "\n".join(_command(path, each) for path, each in commands(typer.main.get_command(command_line), ("ipt-workflow",)))
 
@@ -631,6 +635,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "roles": role_table,
     "attention": attention_table,
     "audit-kinds": audit_table,
+    "erased-kinds": erased_table,
     "commands": command_list,
     "routes": route_table,
     "scopes": scope_table,
