@@ -161,6 +161,7 @@ SEARCH = (
 QUERIES = {
     "/v1/courses": ("state",),
     "/v1/audit": ("from",),
+    "/v1/audit/consistency": ("from",),
     "/v1/audit/export": ("from", "format"),
     "/fhir/R4/{kind}": SEARCH,
     "/fhir/R4/{kind}/{resource_id}": ("_elements", "_summary", "_format"),

@@ -26,6 +26,7 @@ from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.loader import Found, Loader, SharedLoader
 from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import revision
+from ipt_workflow.store.verification_rounds import RoundView
 
 READY_SECONDS = 5.0
 UNANSWERED = "The database does not answer. Check that it runs and that IPT_DATABASE_URL is right."
@@ -74,6 +75,7 @@ class Installation:
         self.tokens = self.loader(None, lookups.TOKENS)
         self.sessions = self.loader(None, lookups.SESSIONS)
         self.long_requests = LongRequests(settings.long_requests_max)
+        self.rounds: dict[str, RoundView] = {}  # how far the verifier in the background is, by organisation
         self._tasks: set[asyncio.Task[None]] = set()
         self.proofs = Proofs()
         self._probe = WriteProbe(database, settings.organisation)
