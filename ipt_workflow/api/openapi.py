@@ -31,6 +31,7 @@ from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.course.triggers import Command, Together
 from ipt_workflow.ehr import signatures
+from ipt_workflow.ehr.client_exports import ClientExportQuery
 from ipt_workflow.ehr.deliveries.bodies import NewSubscription, Replay, Rotation, SubscriptionChange
 from ipt_workflow.ehr.deliveries.rehearsal import MoveClock
 from ipt_workflow.ehr.notices import types as notice_types
@@ -46,7 +47,7 @@ from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
 from ipt_workflow.service.privacy.access_reports import ReportQuery
 from ipt_workflow.service.privacy.disclosures import AccountingQuery, NewDisclosure
-from ipt_workflow.service.privacy.reaping import ToReap
+from ipt_workflow.service.privacy.log_months import ToReap
 from ipt_workflow.service.privacy.retention import NewRetentionDecision
 from ipt_workflow.service.proposals import NewReturn
 from ipt_workflow.service.supervision.meetings import NewMeeting
@@ -66,6 +67,7 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/clients/access-report", "post"): (ReportQuery,),
     ("/v1/clients/accounting", "post"): (AccountingQuery,),
     ("/v1/clients/disclosures", "post"): (NewDisclosure,),
+    ("/v1/clients/export", "post"): (ClientExportQuery,),
     ("/v1/cover", "post"): (NewCover,),
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
     ("/v1/clients/marks", "post"): (NewMark,),
@@ -159,6 +161,7 @@ SEARCH = (
 QUERIES = {
     "/v1/courses": ("state",),
     "/v1/audit": ("from",),
+    "/v1/audit/consistency": ("from",),
     "/v1/audit/export": ("from", "format"),
     "/fhir/R4/{kind}": SEARCH,
     "/fhir/R4/{kind}/{resource_id}": ("_elements", "_summary", "_format"),

@@ -58,6 +58,7 @@ NEEDS: dict[tuple[str, str], str] = {  # `{kind}` and `{member}` are those of th
     ("DELETE", "/v1/courses/{course_id}/client-label"): "*.u",
     ("POST", "/v1/clients/access-report"): "AuditEvent.s",
     ("POST", "/v1/clients/accounting"): "AuditEvent.s",
+    ("POST", "/v1/clients/export"): "*.r",
     ("POST", "/v1/clients/disclosures"): "AuditEvent.c",
     ("GET", "/v1/cover"): "Practitioner.s",
     ("POST", "/v1/cover"): "Practitioner.c",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ipt_workflow.ehr.calls import Calls
+from ipt_workflow.ehr.client_exports import ClientExports
 from ipt_workflow.ehr.deliveries.feed import Feed
 from ipt_workflow.ehr.deliveries.redelivery import Deliveries
 from ipt_workflow.ehr.deliveries.subscriptions import Subscriptions
@@ -132,6 +133,7 @@ class ClientRights:
         self.everything = ClientResources(clinic)
         self.access_reports = AccessReports(clinic)
         self.disclosures = Disclosures(clinic)
+        self.exports = ClientExports(clinic)
 
 
 class FrontDesk:

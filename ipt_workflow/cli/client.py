@@ -1,13 +1,18 @@
 """`client`: what a client may ask of the clinic, without a server."""
 
 import datetime as dt
-from typing import Annotated, Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 import typer
 
-from ipt_workflow.cli.course import As, AsJson, ForRole, caller, operator_as_auditor, run_as
+from ipt_workflow.cli.course import As, AsJson, DryRun, ForRole, caller, operator_as_auditor, run_as
 from ipt_workflow.cli.output import of_options, out, print_json, print_table, run, usage, write_json
+from ipt_workflow.ehr.client_exports import ClientExportPlan, ClientExportQuery, ClientExports
 from ipt_workflow.ehr.fhir.disclosures import disclosure_event
 from ipt_workflow.ehr.fhir_reads import FhirReader
 from ipt_workflow.service.clinic import Clinic
@@ -15,7 +20,7 @@ from ipt_workflow.service.privacy import tables
 from ipt_workflow.service.privacy.access_reports import AccessReport, AccessReports, ReportQuery
 from ipt_workflow.service.privacy.disclosures import Accounting, AccountingQuery, DisclosureReceipt, Disclosures, NewDisclosure
 
-app = typer.Typer(help="A client's rights: who had to do with them, what was disclosed of them.", no_args_is_help=True)
+app = typer.Typer(help="A client's rights: their data, who had to do with them, what was disclosed of them.", no_args_is_help=True)
 Ref = Annotated[str | None, typer.Argument(help="The EHR's reference of the client, exactly.")]
 Course = Annotated[str | None, typer.Option(help="A course of the client, instead of the reference.")]
 From = Annotated[str | None, typer.Option("--from", help="From when, RFC 3339.")]
@@ -89,6 +94,56 @@ def accounting(
             for each in found.items
         ]
         print_table(("first", "last", "times", "recipient", "what", "purpose"), rows)
+
+
+@app.command()
+def export(
+    ground: Annotated[str, typer.Option(help="gdpr-15, gdpr-20, hipaa-164.524, national_law or other.")],
+    person: As,
+    client_ref: Ref = None,
+    course: Course = None,
+    to: Annotated[Path | None, typer.Option(help="The file to write; it must not be there yet.")] = None,
+    role: ForRole = "therapist",
+    language: Annotated[str, typer.Option(help="Of the page for people: en or de.")] = "en",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write all data of a client to a ZIP, which anybody can verify with ipt_verify.py."""
+    query = of_options(ClientExportQuery, named(client_ref, course, ground=ground, language=language))
+    principal = caller(person, role)
+    if to is None and not dry_run:
+        usage("--to must name the file to write, or use --dry-run.")
+
+    async def work(clinic: Clinic) -> ClientExportPlan:
+        exports = ClientExports(clinic)
+        if to is None or dry_run:
+            return await exports.preview(principal, lambda: query)
+        with new_file(to) as file:
+            return await exports.write(principal, lambda: query, file)
+
+    plan = run_as(principal, work)
+    if as_json:
+        print_json(plan)
+        return
+    proved = f"proved by a log of {plan.checkpoint} leaves" if plan.checkpoint else "not proved: the log is not signed"
+    out.print(f"{len(plan.courses)} courses, {plan.entries} entries, {plan.erased} of them erased; {proved}.", markup=False)
+    if plan.unproved:
+        out.print(f"{plan.unproved} entries are newer than the newest checkpoint.", markup=False)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that only its owner may read. It is removed again if an error ends it."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        usage(f"--to: the file cannot be made: {error.strerror}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
 
 
 @app.command()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ipt_workflow.access.client_keys import KeyRing
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import DatabaseNotReady, LongRequestsFull, Unreachable
@@ -12,7 +13,7 @@ from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
-from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.runtime.settings import Settings, listed
 from ipt_workflow.service.access.sign_in_limits import SignInLimits
 from ipt_workflow.service.access.token_uses import TokenUses
 from ipt_workflow.service.background import one_round
@@ -53,8 +54,11 @@ class LongRequests:
 class Installation:
     """The open parts that the clinics of a process share. Call `close` when done."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock, keys: KeyRing | None = None
+    ) -> None:
         self.database = database
+        self.keys = keys or KeyRing(listed(settings.secret_keys))
         self.committer = Committer(
             database,
             queue_max=settings.commit_queue_max,
@@ -129,7 +133,11 @@ class Installation:
 def install(settings: Settings, clock: Clock | None = None) -> Installation:
     """Reads the files under `config/` and connects to the database. Raises ProtocolInvalid."""
     catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES)
+    keys = KeyRing(listed(settings.secret_keys))
     database = open_database(
-        settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.database_connections
+        settings.database_url,
+        statement_seconds=settings.statement_seconds,
+        connections=settings.database_connections,
+        keys=keys,
     )
-    return Installation(database, catalogue, settings, clock or SystemClock())
+    return Installation(database, catalogue, settings, clock or SystemClock(), keys)

@@ -5,6 +5,7 @@ import datetime as dt
 import io
 import json
 import sqlite3
+import zipfile
 from contextlib import closing
 
 import pytest
@@ -204,5 +205,30 @@ def test_who_sees_a_client_by_emergency_access_alone_reads_no_report_of_them(api
         assert (await api.post(REPORT, {"course": course}, "duty")).status_code == 403
         refused = (await api.get(f"/v1/audit?course={course}&kind=refusal", "auditor")).json()["items"]
         assert [each["rules"] for each in refused] == [["hidden"], ["role"]]
+
+    api(test)
+
+
+def test_an_export_is_sent_as_a_file_to_a_person_who_signed_in_and_to_no_token(api):
+    async def test(api):
+        await seen_client(api)
+        asked = {"client_ref": "EHR-1", "ground": "gdpr-15"}
+        assert (await api.post("/v1/clients/export", asked)).json()["type"] == "/problems/person-needed"
+        sessions = api.services.sessions
+        begun = await sessions.begin("therapist-1", ["therapist"], "oidc", authenticated_at=api.clinic.clock.now())
+        api.tokens["session"] = (await sessions.open_access(begun.session)).access
+        plan = (await posted(api, "/v1/clients/export?dry_run=true", asked, "session")).json()
+        assert (plan["entries"], plan["ground"]) == (3, "gdpr-15")
+        answer = await posted(api, "/v1/clients/export", asked, "session")
+        assert (answer.headers["content-type"], answer.headers["content-disposition"]) == (
+            "application/zip",
+            'attachment; filename="client.zip"',
+        )
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.testzip() is None
+        assert (await posted(api, "/v1/clients/export", {"client_ref": "EHR-1", "ground": "curiosity"}, "session", 422)).json()[
+            "errors"
+        ][0]["where"] == "ground"
+        assert (await api.post("/v1/clients/export", {**asked, "client_ref": "EHR-9"}, "session")).status_code == 404
 
     api(test)

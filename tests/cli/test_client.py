@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zipfile
 
 import pytest
 from support import databases, service_walk
@@ -65,3 +66,18 @@ def test_what_is_wrong_is_said(cli):
     assert "--format must be csv or fhir" in cli("accounting", "EHR-1", "--format", "pdf", code=2).stderr
     assert "purpose" in cli("disclose", "EHR-1", *COURT[:4], "--purpose", "x", "--as", "therapist-1", code=2).stderr
     assert "--role must be" in cli("disclose", "EHR-1", *COURT, "--role", "auditor", code=2).stderr
+
+
+def test_a_client_is_exported_to_a_file_that_only_its_owner_may_read(cli, tmp_path):
+    target = tmp_path / "client.zip"
+    asked = ("export", "EHR-1", "--ground", "gdpr-15", "--as", "therapist-1")
+    assert "3 entries" in cli(*asked, "--dry-run").stdout
+    assert "not proved: the log is not signed" in cli(*asked, "--to", str(target)).stdout
+    assert target.stat().st_mode & 0o077 == 0
+    with zipfile.ZipFile(target) as archive:
+        assert json.loads(archive.read("manifest.json"))["kind"] == "client"
+    assert "cannot be made" in cli(*asked, "--to", str(target), code=2).stderr
+    assert "--to must name the file" in cli(*asked, code=2).stderr
+    other = tmp_path / "other.zip"
+    assert "No client is known" in cli("export", "EHR-9", *asked[2:], "--to", str(other), code=1).stderr
+    assert not other.exists()

@@ -10,22 +10,23 @@ from typing import BinaryIO, Self
 
 from ipt_workflow.journal import moment
 from ipt_workflow.journal.proof import ipt_verify
-from ipt_workflow.journal.proof.ipt_verify import SignedNote
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint, SignedNote
 
 
 class BundleWriter:
     """Writes the files of a bundle one after another, and at its end their manifest. It is left whole, or without a manifest if an error ends it.
 
-    `kind` is `log` or `client`. `note` is the checkpoint that everything in the bundle is proved by.
+    `kind` is `log` or `client`. `note` is the checkpoint that everything in the bundle is proved by. A client's data are theirs also where the log
+    is not signed: without a note nothing is proved.
     """
 
     def __init__(
-        self, target: BinaryIO, kind: str, *, organisation: str, note: SignedNote, policy: str, made_at: dt.datetime
+        self, target: BinaryIO, kind: str, *, organisation: str, note: SignedNote | None, policy: str, made_at: dt.datetime
     ) -> None:
         self._zip = zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED)
         self._made_at = made_at.astimezone(dt.UTC)
         self._digests: dict[str, str] = {}
-        checkpoint = ipt_verify.read_checkpoint(note.text)
+        checkpoint = ipt_verify.read_checkpoint(note.text) if note else Checkpoint("", 0, ipt_verify.EMPTY_ROOT)
         self._manifest = {
             "format": ipt_verify.BUNDLE_FORMAT,
             "kind": kind,
@@ -35,7 +36,8 @@ class BundleWriter:
             "made_at": moment(made_at),
             "files": self._digests,
         }
-        self.add(ipt_verify.CHECKPOINT, str(note).encode())
+        if note:
+            self.add(ipt_verify.CHECKPOINT, str(note).encode())
         self.add(ipt_verify.POLICY, policy.encode())
 
     def __enter__(self) -> Self:
