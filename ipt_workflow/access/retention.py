@@ -74,7 +74,7 @@ class RecordFacts(msgspec.Struct, frozen=True, kw_only=True):
     born: dt.date | None = None
 
 
-class Term(msgspec.Struct, frozen=True, kw_only=True):
+class RetentionTerm(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy says of one thing: kept until this day, or gone after it. `until` is None if what it counts from is not known."""
 
     policy: str
@@ -117,7 +117,7 @@ def faults(new: NewRetentionPolicy, in_force: Iterable[NewRetentionPolicy]) -> l
     return found
 
 
-def of_record(policies: Iterable[NewRetentionPolicy], facts: RecordFacts) -> list[Term]:
+def of_record(policies: Iterable[NewRetentionPolicy], facts: RecordFacts) -> list[RetentionTerm]:
     """The terms of a client's record.
 
     Where the client has died, the policies of a jurisdiction that count from the death take the place of its others.
@@ -125,7 +125,7 @@ def of_record(policies: Iterable[NewRetentionPolicy], facts: RecordFacts) -> lis
     ours = [each for each in policies if each.kind == "record"]
     by_death = {each.jurisdiction for each in ours if each.anchor == "death"} if facts.death else set()
     return [
-        Term(policy=each.name, bound=each.bound, until=_until(each, facts))
+        RetentionTerm(policy=each.name, bound=each.bound, until=_until(each, facts))
         for each in ours
         if (each.anchor == "death") == (each.jurisdiction in by_death)
     ]
@@ -137,7 +137,7 @@ def _until(policy: NewRetentionPolicy, facts: RecordFacts) -> dt.date | None:
     return after(begins, policy.months) if begins else None
 
 
-def due_since(terms: Sequence[Term]) -> dt.date | None:
+def due_since(terms: Sequence[RetentionTerm]) -> dt.date | None:
     """The day from which a person may decide: when every floor has passed; without a floor, when a ceiling has. None if there is no term.
 
     Terms of which nobody knows what they count from are left out: whoever decides must tell it.
@@ -149,7 +149,7 @@ def due_since(terms: Sequence[Term]) -> dt.date | None:
     return _day_after(max(floors) if floors else min(ceilings))
 
 
-def overdue_since(terms: Sequence[Term]) -> dt.date | None:
+def overdue_since(terms: Sequence[RetentionTerm]) -> dt.date | None:
     """The day from which the data should be gone; None without a ceiling."""
     ceilings = [each.until for each in terms if each.bound == "ceiling" and each.until]
     return _day_after(min(ceilings)) if ceilings else None
@@ -159,6 +159,10 @@ def _day_after(day: dt.date) -> dt.date:
     return day + dt.timedelta(days=1) if day < dt.date.max else day
 
 
-def of_month(policies: Iterable[NewRetentionPolicy], kind: RetentionKind, last_day: dt.date) -> list[Term]:
+def of_month(policies: Iterable[NewRetentionPolicy], kind: RetentionKind, last_day: dt.date) -> list[RetentionTerm]:
     """The terms of a month of the audit log. They count from its last day, so that no record goes before its time."""
-    return [Term(policy=each.name, bound=each.bound, until=after(last_day, each.months)) for each in policies if each.kind == kind]
+    return [
+        RetentionTerm(policy=each.name, bound=each.bound, until=after(last_day, each.months))
+        for each in policies
+        if each.kind == kind
+    ]

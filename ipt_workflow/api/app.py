@@ -68,11 +68,13 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.access.failures import AuthenticationFailures
 from ipt_workflow.service.access.providers import Providers
 from ipt_workflow.service.audit.checkpoints import Checkpoints, sign_or_say
+from ipt_workflow.service.audit.verifier import Verifier, database_of_verifier
 from ipt_workflow.service.audit.witnesses import Witnesses, policy_of
 from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.clinic import Clinic, open_clinic
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
+from ipt_workflow.store.database import Database
 
 
 class Application:
@@ -133,7 +135,9 @@ class Application:
             signing = partial(clinics.run_each, _sign_log)
             witnessed = partial(clinics.run_each, partial(_ask_witnesses, calls))
             background = (early, signing, witnessed, clinics.watch, failures.run, token_uses.run)
-            async with relaying, AsyncExitStack() as beside:
+            async with database_of_verifier(self.settings) as database, relaying, AsyncExitStack() as beside:
+                if self.settings.verifier:
+                    await beside.enter_async_context(_beside(partial(clinics.run_each, partial(_verify, database))))
                 for each in background:
                     await beside.enter_async_context(_beside(each))
                 yield
@@ -168,8 +172,14 @@ async def _ask_witnesses(calls: Calls, clinic: Clinic, stop: asyncio.Event) -> N
     """Brings each checkpoint of the log to the witnesses that have an address."""
     witnesses = Witnesses(clinic, calls)
     if witnesses.policy.addresses:
-        await each_minute(witnesses.submit, stop, waits="witnesses wait for the database", fails="witnesses were not asked")
+        waits, fails = "witnesses wait for the database", "witnesses were not asked"
+        await each_minute(witnesses.submit, stop, waits=waits, fails=fails, at_the_end=False)
     await stop.wait()
+
+
+async def _verify(database: Database | None, clinic: Clinic, stop: asyncio.Event) -> None:
+    """Reads everything of the clinic again and again."""
+    await Verifier(clinic, database).run(stop)
 
 
 @asynccontextmanager

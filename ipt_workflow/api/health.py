@@ -1,5 +1,8 @@
 """Liveness, readiness and metrics."""
 
+import datetime as dt
+from collections.abc import Sequence
+
 import msgspec
 from litestar import Response, get
 
@@ -7,10 +10,22 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.api.services import front_desk, services_of
 from ipt_workflow.errors import Busy
+from ipt_workflow.store.verification_rounds import RoundView
 
 
-class Health(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`verification` is there once the verifier in the background has begun."""
+
     status: str
+    verification: "VerificationHealth | None" = None
+
+
+class VerificationHealth(msgspec.Struct, frozen=True):
+    """How much of its round the verifier has read, of the organisation that is behind. All was read since `read_since`. `ok`: no fault was found."""
+
+    share: float
+    read_since: dt.datetime | None
+    ok: bool
 
 
 @get("/health/live", summary="Whether the process runs", tags=["health"])
@@ -21,11 +36,26 @@ async def live() -> Health:
 
 @get("/health/ready", summary="Whether requests can be served", tags=["health"])
 async def ready(request: ApiRequest) -> Health:
-    """Checks that the database has this version's migrations, and that a write succeeds. Answers 503 otherwise, and while the process drains."""
+    """Checks that the database has this version's migrations, and that a write succeeds. Answers 503 otherwise, and while the process drains.
+
+    `verification` says how far everything has been read again.
+    """
     if request.app.state.draining:
         raise Busy("This process is about to stop. Send requests to another one.")
-    await front_desk(request.scope).clinics.installation.ready()
-    return Health("ok")
+    installation = front_desk(request.scope).clinics.installation
+    await installation.ready()
+    return Health("ok", _verification(list(installation.rounds.values())))
+
+
+def _verification(rounds: Sequence[RoundView]) -> VerificationHealth | None:
+    if not rounds:
+        return None
+    since = [each.read_since for each in rounds]
+    return VerificationHealth(
+        share=round(min(each.share for each in rounds), 3),
+        read_since=None if None in since else min(each for each in since if each),
+        ok=not any(each.fault for each in rounds),
+    )
 
 
 @get("/metrics", summary="Prometheus metrics", tags=["health"], media_type="text/plain; version=0.0.4")

@@ -10,9 +10,9 @@ from ipt_workflow.api.requests import ApiRequest
 from ipt_workflow.api.services import front_desk, services_of
 from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.journal.proof import tree
-from ipt_workflow.service.audit.log_proofs import NO_TILE, LogCheckpoint, LogConsistency, LogProofs, Tile
+from ipt_workflow.service.audit.log_proofs import NO_TILE, LogCheckpoint, LogConsistency, LogProofs, ProofWanted, Tile
 
-PLAIN, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
+PLAIN, BYTES = "text/plain", "application/octet-stream"
 LASTING = {"Cache-Control": "public, max-age=31536000, immutable"}
 CHANGING = {"Cache-Control": "no-cache"}
 LENGTH_BYTES = 2  # before each leaf of an entry bundle
@@ -29,10 +29,15 @@ async def checkpoint(request: ApiRequest) -> Response[LogCheckpoint]:
 @get("/v1/audit/consistency", summary="That the log continues what it was", tags=["audit"])
 async def consistency(request: ApiRequest, to: FromQuery[str | None] = None) -> LogConsistency:
     """The proof that the log of size `to` (default: the newest checkpoint) begins with that of size `from`."""
-    old = _number("from", request.query_params.get("from"))
-    if old is None:
-        raise CommandInvalid([Fault("from", "is missing: it is the size of the older checkpoint")])
-    return await services_of(request).log_proofs.consistency(principal_of(request), old, _number("to", to))
+    given = request.query_params.get("from")  # Python reserves the word, so no parameter can have this name
+
+    def sizes() -> tuple[int, int | None]:
+        old = _number("from", given)
+        if old is None:
+            raise CommandInvalid([Fault("from", "is missing: it is the size of the older checkpoint")])
+        return old, _number("to", to)
+
+    return await services_of(request).log_proofs.consistency(principal_of(request), sizes)
 
 
 @get("/v1/audit/proof", summary="The proof of an entry or a record", tags=["audit"])
@@ -44,15 +49,13 @@ async def proof(
     delivery: FromQuery[str | None] = None,
 ) -> Response[str]:
     """A `.tlog-proof`: of a `course`, its entry `seq` or the newest; of a `record` of the audit log; of what a `delivery` carried."""
-    proofs, principal = services_of(request).log_proofs, principal_of(request)
-    if [course, record, delivery].count(None) != 2 or (seq is not None and course is None):
-        raise CommandInvalid([Fault("", "name one of `course` (perhaps with `seq`), `record` and `delivery`")])
-    if course is not None:
-        found = await proofs.of_entry(principal, course, _number("seq", seq))
-    elif record is not None:
-        found = await proofs.of_record(principal, record)
-    else:
-        found = await proofs.of_delivery(principal, delivery or "")
+
+    def wanted() -> ProofWanted:
+        if [course, record, delivery].count(None) != 2 or (seq is not None and course is None):
+            raise CommandInvalid([Fault("", "name one of `course` (perhaps with `seq`), `record` and `delivery`")])
+        return ProofWanted(course=course, seq=_number("seq", seq), record=record, delivery=delivery)
+
+    found = await services_of(request).log_proofs.of(principal_of(request), wanted)
     return Response(str(found), media_type=PLAIN, headers=CHANGING)
 
 

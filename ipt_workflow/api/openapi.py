@@ -47,7 +47,7 @@ from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
 from ipt_workflow.service.privacy.access_reports import ReportQuery
 from ipt_workflow.service.privacy.disclosures import AccountingQuery, NewDisclosure
-from ipt_workflow.service.privacy.reaping import ToReap
+from ipt_workflow.service.privacy.log_months import ToReap
 from ipt_workflow.service.privacy.retention import NewRetentionDecision
 from ipt_workflow.service.proposals import NewReturn
 from ipt_workflow.service.supervision.meetings import NewMeeting
@@ -161,6 +161,7 @@ SEARCH = (
 QUERIES = {
     "/v1/courses": ("state",),
     "/v1/audit": ("from",),
+    "/v1/audit/consistency": ("from",),
     "/v1/audit/export": ("from", "format"),
     "/fhir/R4/{kind}": SEARCH,
     "/fhir/R4/{kind}/{resource_id}": ("_elements", "_summary", "_format"),

@@ -10,8 +10,8 @@ from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.courses import After, listed
 from ipt_workflow.api.requests import ApiRequest, limit_of, page, read_body
 from ipt_workflow.api.services import services_of
+from ipt_workflow.service.privacy.log_months import DueMonth, MonthReaping, ReapedMonth, ToReap
 from ipt_workflow.service.privacy.policies import PolicyPreview, RetentionPolicyView
-from ipt_workflow.service.privacy.reaping import DueMonth, MonthReaping, ReapedMonth, ToReap
 from ipt_workflow.service.privacy.retention import DueRecord, NewRetentionDecision, RetentionDecisionView, RetentionDeed
 
 

@@ -95,7 +95,7 @@ def _holds(found: Verification) -> str:
     if found.since is not None:
         return f"The log continues the checkpoint of size {found.since}, and the {found.leaves} positions after it are as they were written."
     erased = f", {found.erased} of them erased" if found.erased else ""
-    logged = f" {found.leaves} positions of the log hold." if found.leaves is not None else ""
+    logged = f" {found.leaves} positions of the log hold." if found.leaves else ""
     return f"{found.checked} entries of {found.courses} courses are as they were written{erased}.{logged}"
 
 

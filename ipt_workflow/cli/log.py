@@ -10,7 +10,9 @@ from ipt_workflow.cli.course import operator_as_auditor
 from ipt_workflow.cli.output import bar, err, out, print_json, run
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.cli.token import operator
+from ipt_workflow.ehr.calls import Calls
 from ipt_workflow.ehr.deliveries import fan_out
+from ipt_workflow.ehr.deliveries.addresses import reach_of
 from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.runtime import kept_files
 from ipt_workflow.service.audit import log_keys
@@ -102,20 +104,24 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the whole log to a file that `ipt_verify.py` verifies without this service. The log is signed first."""
+    """Write the whole log to a file that `ipt_verify.py` verifies without this service. It is signed first, and witnesses are asked."""
 
     async def work(clinic: Clinic) -> Checkpoint:
         await fan_out.bring_up_to_date(clinic)
         total = (await Checkpoints(clinic).show()).size if clinic.settings.log_key_file else None
-        with bar() as progress, beside.open("wb") as target:
-            task = progress.add_task("positions", total=total)
-            return await LogExports(clinic).write(
-                operator_as_auditor(),
-                target,
-                texts=texts,
-                unsigned=lambda why: err.print(why, markup=False),
-                progress=lambda done: progress.advance(task, done),
-            )
+        calls = Calls(reach_of(clinic.settings))
+        try:
+            with bar() as progress, beside.open("wb") as target:
+                task = progress.add_task("positions", total=total)
+                return await LogExports(clinic, calls).write(
+                    operator_as_auditor(),
+                    target,
+                    texts=texts,
+                    unsigned=lambda why: err.print(why, markup=False),
+                    progress=lambda done: progress.advance(task, done),
+                )
+        finally:
+            await calls.close()
 
     beside = to.with_name(to.name + ".part")
     try:

@@ -10,8 +10,8 @@ from ipt_workflow.cli.course import As, AsJson, DryRun, caller, operator_as_audi
 from ipt_workflow.cli.output import of_options, out, print_json, print_table, run, settings_or_exit, usage
 from ipt_workflow.cli.process import FAILED
 from ipt_workflow.service.privacy import policies
+from ipt_workflow.service.privacy.log_months import LogMonths, ToReap
 from ipt_workflow.service.privacy.policies import PolicyPreview, RetentionPolicies, RetentionPolicyView
-from ipt_workflow.service.privacy.reaping import Reaping, ToReap
 from ipt_workflow.service.privacy.retention import NewRetentionDecision, Retention, RetentionDeed
 
 app = typer.Typer(help="Retention: how long records and the audit log are kept.", no_args_is_help=True)
@@ -109,17 +109,10 @@ def due(
         print_json(found)
         return
     rows = [
-        (
-            each.client,
-            each.client_ref,
-            each.since,
-            "overdue" if each.overdue else "",
-            ", ".join(each.policies),
-            "; ".join(each.holds),
-        )
+        (each.client, each.client_ref, each.since, ", ".join(each.policies), _remarks(each.overdue, each.holds))
         for each in found.items
     ]
-    print_table(("client", "reference", "since", "", "policies", "holds"), rows)
+    print_table(("client", "reference", "since", "by", ""), rows)
     if found.next is not None:
         out.print(f"There may be more: --after {found.next}", markup=False)
 
@@ -174,7 +167,7 @@ def months(as_json: AsJson = False) -> None:
     """List the months of the audit log that a ceiling wants gone, and those that were removed."""
 
     async def both(clinic: Any) -> dict[str, Any]:
-        reaping, principal = Reaping(clinic), operator_as_auditor()
+        reaping, principal = LogMonths(clinic), operator_as_auditor()
         return {"due": await reaping.due(principal), "reaped": await reaping.reaped(principal)}
 
     found = run(both)
@@ -197,12 +190,16 @@ def reap(
 ) -> None:
     """Remove a month of the audit log that is due. The log still proves what was in it."""
     asked, principal = of_options(ToReap, {"kind": kind, "month": month}), caller(person, role)
-    found = run_as(principal, lambda clinic: Reaping(clinic).reap(principal, lambda: asked, dry_run=dry_run))
+    found = run_as(principal, lambda clinic: LogMonths(clinic).reap(principal, lambda: asked, dry_run=dry_run))
     if as_json:
         print_json(found)
         return
     verb = "would go" if found.dry_run else "are gone"
     out.print(f"{found.month.records} records of {kind} {month} {verb}.", markup=False)
+
+
+def _remarks(overdue: bool, holds: Any) -> str:
+    return ", ".join(each for each in ("overdue" if overdue else "", "on hold" if holds else "") if each)
 
 
 def _decide(given: dict[str, Any], person: str, role: str, *, dry_run: bool, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Prometheus metrics. Labels are names from protocols and the trigger table, never anything about a client."""
 
+from collections.abc import Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -51,6 +52,21 @@ class Metrics:
             "For how long a checkpoint of the log has lacked its quorum of witnesses, of the organisation that has waited longest.",
             registry=self.registry,
         )
+        self.verified_share = Gauge(
+            "ipt_verification_share",
+            "How much of its round the verifier in the background has read, from 0 to 1, of the organisation that is behind.",
+            registry=self.registry,
+        )
+        self.verified_age = Gauge(
+            "ipt_verification_age_seconds",
+            "How long ago the last whole round began (the first, if none is whole), of the organisation that is behind.",
+            registry=self.registry,
+        )
+        self.verification_faults = Gauge(
+            "ipt_verification_faults",
+            "Organisations of which the verifier in the background found something not as it was written.",
+            registry=self.registry,
+        )
         self.notices_waiting = Gauge(
             "ipt_notices_waiting",
             "Notices that wait for a person, those with risk apart.",
@@ -66,6 +82,12 @@ class Metrics:
         self.notices_waiting.clear()
         for source, risk, count in counts:
             self.notices_waiting.labels(source, "yes" if risk else "no").set(count)
+
+    def set_verified(self, rounds: Sequence[tuple[float, float, bool]]) -> None:
+        """Sets what the verifier has read. Of each organisation: its share, its age in seconds, and whether it found a fault."""
+        self.verified_share.set(min((share for share, _, _ in rounds), default=0))
+        self.verified_age.set(max((age for _, age, _ in rounds), default=0))
+        self.verification_faults.set(sum(fault for _, _, fault in rounds))
 
     def set_courses(self, counts: list[tuple[str, str, int]]) -> None:
         self.courses.clear()

@@ -83,6 +83,8 @@ class Settings(pydantic.BaseModel):
     secret_keys: str
     log_key_file: str
     log_policy_file: str
+    verifier: bool
+    verifier_database_url: str
     development: bool
     commit_batch_max: Annotated[int, Field(ge=1, le=1000)]
     commit_queue_max: Annotated[int, Field(ge=1, le=100_000)]
@@ -113,6 +115,13 @@ class Settings(pydantic.BaseModel):
     @classmethod
     def _known_database(cls, value: str) -> str:
         database_urls.parse(value)
+        return value
+
+    @pydantic.field_validator("verifier_database_url")
+    @classmethod
+    def _known_database_or_none(cls, value: str) -> str:
+        if value:
+            database_urls.parse(value)
         return value
 
     @pydantic.field_validator("public_url")

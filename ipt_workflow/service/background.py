@@ -20,9 +20,12 @@ async def one_round(work: Awaitable[object], *, waits: str, fails: str) -> None:
         logs.logger().error(fails, exc_info=error)
 
 
-async def each_minute(work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, waits: str, fails: str) -> None:
-    """Does the work once a minute, and a last time when `stop` is set. Errors are logged as `one_round` does."""
+async def each_minute(
+    work: Callable[[], Awaitable[object]], stop: asyncio.Event, *, waits: str, fails: str, at_the_end: bool = True
+) -> None:
+    """Does the work once a minute, and a last time when `stop` is set, unless it can wait. Errors are logged as `one_round` does."""
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), MINUTE)
-        await one_round(work(), waits=waits, fails=fails)
+        if at_the_end or not stop.is_set():
+            await one_round(work(), waits=waits, fails=fails)

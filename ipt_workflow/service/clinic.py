@@ -33,6 +33,7 @@ from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.runtime.clock import Clock, SandboxClock
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service import views
+from ipt_workflow.service.client_keys import ClientKeys
 from ipt_workflow.service.installation import Installation, install
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import lookups, organisations, sandbox, unmaskings
@@ -89,6 +90,7 @@ class Clinic:
         self.versions = installation.loader(organisation, lookups.VERSIONS_OF_RESOURCE)
         self.openings: list[Callable[[], None]] = []  # called after a course was opened
         self.sources = installation.loader(organisation, lookups.SOURCES)
+        self.keys = ClientKeys(self.database, organisation, installation.keys, installation.clock)
         self._by_digest = {protocol.digest: protocol for protocol in self.catalogue.protocols.values()}
 
     def follow(self, record: StoredOrganisation) -> None:

@@ -13,8 +13,9 @@ from ipt_workflow.service.installation import Installation
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import deliveries as stored_deliveries
 from ipt_workflow.store import notices as stored_notices
-from ipt_workflow.store import organisations
+from ipt_workflow.store import organisations, verification_rounds
 from ipt_workflow.store.organisations import StoredOrganisation
+from ipt_workflow.store.verification_rounds import view
 
 LOOK_SECONDS = 5.0  # after so long at most, a process knows of an organisation that another one created, changed or suspended
 
@@ -68,15 +69,18 @@ class Clinics:
         courses: Counter[tuple[str, str]] = Counter()
         deliveries: Counter[str] = Counter()
         waiting: Counter[tuple[str, bool]] = Counter()
-        unwitnessed = 0.0
+        unwitnessed, rounds = 0.0, []
         for clinic in active:
             courses.update({(protocol, state): n for protocol, state, n in await clinic.read(stored_courses.courses_by_state)})
             deliveries.update(await clinic.read(stored_deliveries.counts))
             waiting.update({(source, risk): n for source, risk, n in await clinic.read(stored_notices.waiting_by_source)})
+            if last := view(await clinic.read(verification_rounds.newest, 2)):
+                rounds.append((last.share, last.age(clinic.clock.now()), last.fault is not None))
             unwitnessed = max(unwitnessed, await Witnesses(clinic).unwitnessed_seconds())
         metrics = self.installation.metrics
         metrics.set_courses([(*key, count) for key, count in courses.items()])
         metrics.set_deliveries(deliveries)
+        metrics.set_verified(rounds)
         metrics.log_unwitnessed.set(unwitnessed)
         metrics.set_waiting([(*key, count) for key, count in waiting.items()])
         return metrics.text()

@@ -294,7 +294,7 @@ class Decisions:
     def change(self, stored: StoredCourse, accepted: Accepted) -> CourseChange:
         """The course with its new entries, sealed onto its chain."""
         return seal.change(
-            self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version, relation=stored.relation
+            self.clinic, accepted.course, accepted.drafts, stored.head, stored.course.version, stored.relation, stored.key
         )
 
     async def arrival(self, principal: Principal, arrived: Arrived) -> CourseChange:
@@ -305,7 +305,7 @@ class Decisions:
         if stored.course.version != arrived.course.version - len(arrived.drafts):
             raise OtherCourseStale(stored.course.version)
         why = seen.relation if seen else None
-        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version, why)
+        return seal.change(self.clinic, arrived.course, arrived.drafts, stored.head, stored.course.version, why, stored.key)
 
     def moved(self, left: Draft, arrived: Arrived, context: Context) -> MovedEntries:
         """What a move changes beside the two courses: the text that it empties, and the notices that follow."""
@@ -337,7 +337,7 @@ class Decisions:
 
         Runs `meanwhile` while the database writes, and returns its result.
         """
-        made = await self.clinic.committer.commit(await self._with_lapses(unit), meanwhile)
+        made = await self.clinic.committer.commit(await self.clinic.keys.under_keys(await self._with_lapses(unit)), meanwhile)
         for change in unit.changes:
             for entry in change.entries:
                 self.clinic.metrics.transition(change.course.protocol, entry.written.trigger).inc()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ipt_workflow.access.client_keys import KeyRing
 from ipt_workflow.course import triggers
 from ipt_workflow.course.rules import KNOWN_RULES
 from ipt_workflow.errors import DatabaseNotReady, LongRequestsFull, Unreachable
@@ -12,7 +13,7 @@ from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.protocols.files import Catalogue
 from ipt_workflow.runtime.clock import Clock, SystemClock
 from ipt_workflow.runtime.metrics import Metrics
-from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.runtime.settings import Settings, listed
 from ipt_workflow.service.access.sign_in_limits import SignInLimits
 from ipt_workflow.service.access.token_uses import TokenUses
 from ipt_workflow.service.background import one_round
@@ -25,6 +26,7 @@ from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.loader import Found, Loader, SharedLoader
 from ipt_workflow.store.lookups import Lookup
 from ipt_workflow.store.schema import revision
+from ipt_workflow.store.verification_rounds import RoundView
 
 READY_SECONDS = 5.0
 UNANSWERED = "The database does not answer. Check that it runs and that IPT_DATABASE_URL is right."
@@ -52,8 +54,11 @@ class LongRequests:
 class Installation:
     """The open parts that the clinics of a process share. Call `close` when done."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock, keys: KeyRing | None = None
+    ) -> None:
         self.database = database
+        self.keys = keys or KeyRing(listed(settings.secret_keys))
         self.committer = Committer(
             database,
             queue_max=settings.commit_queue_max,
@@ -70,6 +75,7 @@ class Installation:
         self.tokens = self.loader(None, lookups.TOKENS)
         self.sessions = self.loader(None, lookups.SESSIONS)
         self.long_requests = LongRequests(settings.long_requests_max)
+        self.rounds: dict[str, RoundView] = {}  # how far the verifier in the background is, by organisation
         self._tasks: set[asyncio.Task[None]] = set()
         self.proofs = Proofs()
         self._probe = WriteProbe(database, settings.organisation)
@@ -127,7 +133,11 @@ class Installation:
 def install(settings: Settings, clock: Clock | None = None) -> Installation:
     """Reads the files under `config/` and connects to the database. Raises ProtocolInvalid."""
     catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES)
+    keys = KeyRing(listed(settings.secret_keys))
     database = open_database(
-        settings.database_url, statement_seconds=settings.statement_seconds, connections=settings.database_connections
+        settings.database_url,
+        statement_seconds=settings.statement_seconds,
+        connections=settings.database_connections,
+        keys=keys,
     )
-    return Installation(database, catalogue, settings, clock or SystemClock())
+    return Installation(database, catalogue, settings, clock or SystemClock(), keys)

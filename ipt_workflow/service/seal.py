@@ -16,11 +16,17 @@ from ipt_workflow.store.units import CourseChange, KeptAnswer
 
 
 def change(
-    clinic: Clinic, course: Course, drafts: Sequence[Draft], head: str, expected: int, relation: Relation | None = None
+    clinic: Clinic,
+    course: Course,
+    drafts: Sequence[Draft],
+    head: str,
+    expected: int,
+    relation: Relation | None = None,
+    key: str | None = None,
 ) -> CourseChange:
     """The course with these drafts sealed as entries. Before them it was at version `expected`, and `head` was its last hash.
 
-    `relation` is that of the person who writes.
+    `relation` is that of the person who writes. `key` is the id of the key that the course has, if that is known.
     """
     entries: list[Entry] = []
     for draft in drafts:
@@ -36,7 +42,7 @@ def change(
     assert [entry.written.seq for entry in entries] == list(range(expected + 1, expected + len(entries) + 1))
     machine = clinic.machine_of(course)
     due = attention.attention(machine.protocol, machine.bound, course, clinic.zone)
-    return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due, relation=relation)
+    return CourseChange(course=course, expected=expected, entries=tuple(entries), attention=due, relation=relation, known_key=key)
 
 
 def kept_answer(

@@ -14,7 +14,7 @@ from ipt_workflow.access.relations import Relation, Viewer
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.protocols.definition import ENDED
-from ipt_workflow.store import attention, processing, relations, roles
+from ipt_workflow.store import attention, client_keys, processing, relations, roles
 from ipt_workflow.store.schema.tables import client, course, entry, entry_data, person
 
 course_decoder = msgspec.json.Decoder(Course)  # of snapshots
@@ -25,7 +25,8 @@ class StoredCourse(msgspec.Struct, frozen=True):
 
     `asked` is the attention that its journal knows nothing of, since when by kind: that of waiting notices and unreviewed emergency
     accesses, and `unassigned` where the therapist is no person who may give therapy here. `processing` is the ground of the processing
-    restriction on its client. `relation` is that of the person who sees the course, once it is known.
+    restriction on its client. `relation` is that of the person who sees the course, once it is known. `key` is the id of the key under which
+    its texts are sealed, if it is known.
     """
 
     course: Course
@@ -35,6 +36,7 @@ class StoredCourse(msgspec.Struct, frozen=True):
     restricted: bool = False
     processing: str | None = None
     relation: Relation | None = None
+    key: str | None = None
 
     @property
     def is_glimpse(self) -> bool:
@@ -72,6 +74,7 @@ _ref = sa.select(client.c.ref).where(client.c.organisation == course.c.organisat
 COLUMNS = (
     *(course.c.id, course.c.snapshot, course.c.head, _ref.correlate(course).scalar_subquery().label("ref"), course.c.restricted),
     processing.ground_of(),
+    client_keys.current(course.c.organisation, course.c.id).label("key"),
     attention.UNREVIEWED_SINCE.label("emergency_since"),
     *(*attention.ATTENTION_OF_NOTICES, person.c.roles, person.c.status, person.c.left_at),
 )  # of a stored course
@@ -85,6 +88,7 @@ def stored_course(
     ref: str | None,
     restricted: bool,
     processing_ground: str | None,
+    key: str | None,
     emergency_since: dt.datetime | None,
     waits_since: dt.datetime | None,
     risk_since: dt.datetime | None,
@@ -95,7 +99,7 @@ def stored_course(
     known = roles.staff_member(found.therapist or "", *therapist) if therapist[0] is not None else None
     asked = {"notices": waits_since, "risk": risk_since, "unassigned": people.unassigned_since(found, known)}
     since = {kind: at for kind, at in asked.items() if at is not None}
-    return StoredCourse(found, head, ref, since | attention.kinds_since(emergency_since), restricted, processing_ground)
+    return StoredCourse(found, head, ref, since | attention.kinds_since(emergency_since), restricted, processing_ground, key=key)
 
 
 WITH_DATA = entry.outerjoin(
@@ -132,8 +136,16 @@ def load_entries(
 ) -> list[Entry]:
     """A course's entries after a seq, in the order they were recorded; with `triggers`, only theirs."""
     values = {"organisation": organisation, "course": course_id, "after": after, "limit": limit, "triggers": list(triggers)}
-    rows = connection.execute(_entries(limited=limit is not None, of_triggers=bool(triggers)), values)
-    return [read(row.canonical, salt=row.salt, sealed=row.sealed) for row in rows]
+    return read_entries(
+        connection, organisation, connection.execute(_entries(limited=limit is not None, of_triggers=bool(triggers)), values)
+    )
+
+
+def read_entries(connection: sa.Connection, organisation: str, found: Iterable[Any]) -> list[Entry]:
+    """The entries of rows with canonical bytes, salt and sealed document."""
+    rows = list(found)
+    texts = client_keys.opened(connection, organisation, [(row.salt, row.sealed) for row in rows])
+    return [read(row.canonical, salt=salt, sealed=sealed) for row, (salt, sealed) in zip(rows, texts, strict=True)]
 
 
 @cache
@@ -152,8 +164,7 @@ _entries_of = by_ids(_select_entries.order_by(entry.c.course_id, entry.c.seq), e
 def entries_of(connection: sa.Connection, organisation: str, course_ids: Sequence[str]) -> dict[str, list[Entry]]:
     """The journals of several courses, each in the order it was recorded."""
     journals: dict[str, list[Entry]] = {course_id: [] for course_id in course_ids}
-    for row in execute_by_ids(connection, _entries_of, organisation, course_ids):
-        recorded = read(row.canonical, salt=row.salt, sealed=row.sealed)
+    for recorded in read_entries(connection, organisation, execute_by_ids(connection, _entries_of, organisation, course_ids)):
         journals[recorded.written.course].append(recorded)
     return journals
 

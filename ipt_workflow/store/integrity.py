@@ -13,8 +13,9 @@ from ipt_workflow import journal
 from ipt_workflow.course import Course
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal import Checked, Entry
+from ipt_workflow.store import client_keys, restrictions
 from ipt_workflow.store import courses as stored_courses
-from ipt_workflow.store import restrictions
+from ipt_workflow.store.client_keys import Text
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.lookups import DIALECTS
 from ipt_workflow.store.schema import tables
@@ -39,7 +40,8 @@ def check_courses(
     checked = []
     for course_id in ids:
         row = courses.get(course_id)
-        found = _check(connection, organisation, course_id, entries[course_id], row, due)
+        texts = client_keys.opened(connection, organisation, [(each.salt, each.sealed) for each in entries[course_id]])
+        found = _check(connection, organisation, course_id, list(zip(entries[course_id], texts, strict=True)), row, due)
         if row is not None and not found.fault:
             found = _restriction(connection, found, row, restricted=course_id in restricted)
         checked.append((course_id, found))
@@ -60,9 +62,10 @@ def stored_entry(connection: sa.Connection, organisation: str, course_id: str, s
     """An entry of a course, neither converted nor checked. None if there is no such entry."""
     kept = {row.seq: row for row in stored_courses.raw_entries(connection, organisation, [course_id])[course_id]}
     found, before = kept.get(seq), kept.get(seq - 1)
-    return (
-        StoredEntry(found.canonical, found.hash, found.salt, found.sealed, before.canonical if before else None) if found else None
-    )
+    if found is None:
+        return None
+    ((salt, sealed),) = client_keys.opened(connection, organisation, [(found.salt, found.sealed)])
+    return StoredEntry(found.canonical, found.hash, salt, sealed, before.canonical if before else None)
 
 
 def _restriction(connection: sa.Connection, checked: Checked, row: sa.RowMapping, *, restricted: bool) -> Checked:
@@ -81,14 +84,14 @@ def _check(
     connection: sa.Connection,
     organisation: str,
     course_id: str,
-    stored: list[sa.Row[Any]],
+    stored: list[tuple[sa.Row[Any], Text]],
     course_row: sa.RowMapping | None,
     due: Due | None,
 ) -> Checked:
-    chain = journal.check_chain(((row.canonical, row.hash, row.salt, row.sealed) for row in stored), organisation, course_id)
+    chain = journal.check_chain(((row.canonical, row.hash, *text) for row, text in stored), organisation, course_id)
     entries: list[Entry] = []
-    for seq, row in enumerate(stored[: (chain.bad_seq or len(stored) + 1) - 1], start=1):
-        entry, fault = read_entry(connection, row)
+    for seq, (row, text) in enumerate(stored[: (chain.bad_seq or len(stored) + 1) - 1], start=1):
+        entry, fault = read_entry(connection, row, text)
         if entry is None:
             return Checked(entries=seq, erased=0, bad_seq=seq, fault=fault)
         entries.append(entry)
@@ -98,10 +101,11 @@ def _check(
     return Checked(entries=chain.entries, erased=chain.erased, bad_seq=seq, fault=fault) if fault else chain
 
 
-def read_entry(connection: sa.Connection, row: sa.Row[Any]) -> tuple[Entry | None, str | None]:
-    """The entry of a row that begins with `RAW_ENTRY`, or a fault if the columns disagree with the bytes."""
+def read_entry(connection: sa.Connection, row: sa.Row[Any], text: Text) -> tuple[Entry | None, str | None]:
+    """The entry of a row that begins with `RAW_ENTRY` and its opened text, or a fault if the columns disagree with the bytes."""
+    salt, sealed = text
     try:
-        entry = journal.read(row.canonical, salt=row.salt, sealed=row.sealed)
+        entry = journal.read(row.canonical, salt=salt, sealed=sealed)
     except JournalBroken as error:
         return None, f"canonical: {error}"
     fault = _column_fault(connection, entry, row)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal.audit import record_bytes
 from ipt_workflow.journal.proof import tree
-from ipt_workflow.store import log
+from ipt_workflow.store import client_keys, log
 from ipt_workflow.store.schema import tables
 
 leaf, entry, data, record, subject = tables.log_leaf, tables.entry, tables.entry_data, tables.audit_event, tables.audit_subject
@@ -40,7 +40,7 @@ class BundledRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def entries(connection: sa.Connection, organisation: str, start: int, end: int) -> list[BundledEntry]:
     """The entries at the positions from `start` to before `end`, in order."""
-    return [_entry(row) for row in connection.execute(_entries, _bounds(organisation, start, end))]
+    return _opened(connection, organisation, connection.execute(_entries, _bounds(organisation, start, end)).all())
 
 
 def records(connection: sa.Connection, organisation: str, start: int, end: int) -> list[BundledRecord]:
@@ -51,7 +51,7 @@ def records(connection: sa.Connection, organisation: str, start: int, end: int) 
 
 def unlogged_entries(connection: sa.Connection, organisation: str) -> list[BundledEntry]:
     """Entries that have no position and do not wait for one."""
-    return [_entry(row) for row in connection.execute(_unlogged_entries, {"owner": organisation})]
+    return _opened(connection, organisation, connection.execute(_unlogged_entries, {"owner": organisation}).all())
 
 
 def unlogged_records(connection: sa.Connection, organisation: str) -> list[BundledRecord]:
@@ -66,8 +66,13 @@ def leaf_hashes(connection: sa.Connection, organisation: str, number: int) -> by
     return held.get((0, number), b"").ljust(tree.WIDTH * tree.HASH_BYTES, b"\0")
 
 
-def _entry(row: Any) -> BundledEntry:
-    return BundledEntry(course=row.course_id, seq=row.seq, canonical=_text(row.canonical), salt=row.salt, sealed=_text(row.sealed))
+def _opened(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[BundledEntry]:
+    """The entries of rows, with their texts as they were written."""
+    texts = client_keys.opened(connection, organisation, [(row.salt, row.sealed) for row in rows])
+    return [
+        BundledEntry(course=row.course_id, seq=row.seq, canonical=_text(row.canonical), salt=salt, sealed=_text(sealed))
+        for row, (salt, sealed) in zip(rows, texts, strict=True)
+    ]
 
 
 def _bundled(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[BundledRecord]:

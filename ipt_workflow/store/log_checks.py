@@ -14,7 +14,8 @@ from ipt_workflow.journal.proof import ipt_verify, tree
 from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved, entry_leaf, leaf_hash, record_leaf, root_of
 from ipt_workflow.journal.proof.leaves import ENTRY
 from ipt_workflow.journal.proof.tree import HASH_BYTES, WIDTH, ReadTile
-from ipt_workflow.store import integrity, log
+from ipt_workflow.store import client_keys, integrity, log
+from ipt_workflow.store.client_keys import Text
 from ipt_workflow.store.courses import RAW_ENTRY, one_of
 from ipt_workflow.store.schema import tables
 
@@ -92,11 +93,13 @@ def _beyond(connection: sa.Connection, organisation: str, size: int) -> LogFault
 def _leaf_fault(connection: sa.Connection, known: dict[str, Any], read: ReadTile, *, whole: bool) -> LogFault | None:
     rows = connection.execute(_whole if whole else _quick, known).all()
     records = _records(connection, known)
+    sealed = [(row.salt, row.sealed) for row in rows] if whole else [(None, None)] * len(rows)
+    texts = dict(zip((row.position for row in rows), client_keys.opened(connection, known["owner"], sealed), strict=True))
     for position, row in zip(range(known["start"], known["end"]), [*rows, *[None] * (known["end"] - known["start"])], strict=False):
         if row is None or row.position != position:
             return LogFault(position=position, fault="log_leaf: the leaf is missing")
         if row.kind == ENTRY:
-            fault = _entry_fault(connection, known["owner"], row, whole=whole)
+            fault = _entry_fault(connection, known["owner"], row, texts[position], whole=whole)
             digest = leaf_hash(entry_leaf(position, row.leaf_course, row.leaf_seq, row.leaf_hash))
         else:
             fault = records.fault(row)
@@ -108,18 +111,18 @@ def _leaf_fault(connection: sa.Connection, known: dict[str, Any], read: ReadTile
     return _end_fault(connection, known) if whole else None
 
 
-def _entry_fault(connection: sa.Connection, organisation: str, row: Any, *, whole: bool) -> str | None:
+def _entry_fault(connection: sa.Connection, organisation: str, row: Any, text: Text, *, whole: bool) -> str | None:
     if row.hash is None:
         return "entry: it is missing"
     if row.hash != row.leaf_hash:
         return "hash: it is not that of the leaf"
     if not whole:
         return None
-    _, fault = integrity.read_entry(connection, row)
+    _, fault = integrity.read_entry(connection, row, text)
     if fault:
         return fault
     previous = GENESIS if row.leaf_seq == 1 else row.before_hash or ""
-    checks = check_entry((row.canonical, row.hash, row.salt, row.sealed), previous, organisation, row.leaf_course, row.leaf_seq)
+    checks = check_entry((row.canonical, row.hash, *text), previous, organisation, row.leaf_course, row.leaf_seq)
     if not checks.bytes:
         return "hash: it is not the SHA-256 of the canonical bytes"
     if not checks.link:

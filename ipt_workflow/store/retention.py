@@ -170,6 +170,14 @@ def _record(
     )
 
 
+def is_open(connection: sa.Connection, organisation: str, client_id: str) -> bool:
+    """Whether a client has an open course."""
+    open_course = sa.select(course.c.id).where(
+        course.c.organisation == organisation, course.c.client_id == client_id, sa.text(f"course.{OPEN}")
+    )
+    return connection.execute(open_course.limit(1)).first() is not None
+
+
 def decide(connection: sa.Connection, organisation: str, new: StoredDecision, record: LoggedEvent) -> None:
     """Writes what was decided, in the transaction that does it."""
     connection.execute(sa.insert(decision), structs.row_of(organisation, new))

@@ -10,9 +10,19 @@ import sqlalchemy as sa
 
 from ipt_workflow.access.relations import Viewer
 from ipt_workflow.course.discussed import Discussed
-from ipt_workflow.journal import Entry, read
+from ipt_workflow.journal import Entry
 from ipt_workflow.store import processing, relations, roles
-from ipt_workflow.store.courses import COLUMNS, FEW, WITH_DATA, WITH_PEOPLE, StoredCourse, courses_by_id, one_of, stored_course
+from ipt_workflow.store.courses import (
+    COLUMNS,
+    FEW,
+    WITH_DATA,
+    WITH_PEOPLE,
+    StoredCourse,
+    courses_by_id,
+    one_of,
+    read_entries,
+    stored_course,
+)
 from ipt_workflow.store.relations import ORGANISATION, Sight
 from ipt_workflow.store.schema.tables import OPEN, course, entry, entry_data, person
 
@@ -164,8 +174,7 @@ def words_of(connection: sa.Connection, organisation: str, course_ids: Sequence[
     """The entries that say what was discussed and agreed on each of these courses, with those that correct them."""
     journals: dict[str, list[Entry]] = {each: [] for each in course_ids}
     values = {"organisation": organisation, "courses": list(course_ids)}
-    for row in connection.execute(_words_of(connection.dialect.name), values):
-        recorded = read(row.canonical, salt=row.salt, sealed=row.sealed)
+    for recorded in read_entries(connection, organisation, connection.execute(_words_of(connection.dialect.name), values)):
         journals[recorded.written.course].append(recorded)
     return journals
 

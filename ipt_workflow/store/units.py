@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ipt_workflow.access.client_keys import ClientKey
 from ipt_workflow.access.relations import Relation
 from ipt_workflow.course import Course
 from ipt_workflow.errors import IptError, StaleVersion
@@ -45,6 +46,8 @@ class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
     """One course's new entries, and the course after them. `expected` is the version they were decided on, 0 for a new course.
 
     `relation` is that of the person who writes to the course. A new course is `restricted_as` an earlier one of its client.
+    `known_key` is the id of the key that the course had when it was read, and `key` the one under which the texts are sealed. A key that was
+    made just now is stored with a new course.
     """
 
     course: Course
@@ -53,6 +56,8 @@ class CourseChange(msgspec.Struct, frozen=True, kw_only=True):
     attention: Mapping[str, dt.datetime]
     relation: Relation | None = None
     restricted_as: str | None = None
+    known_key: str | None = None
+    key: ClientKey | None = None
 
 
 IMPORTED = "import:"  # begins the scopes of lines of a file

@@ -32,11 +32,12 @@ NEVER = {  # parameters that name what belongs to an organisation, and a name th
     "resource_id": NOBODY,
     "source_id": "nobody",
     "cover_id": NOBODY,
+    "mark_id": NOBODY,
     "access_id": NOBODY,
     "person_id": "nobody",
     "system_id": "nobody",
 }
-PUBLIC = {"kind", "member", "seq", "version", "protocol_id", "policy"}  # the same names in every organisation
+PUBLIC = {"kind", "member", "seq", "version", "protocol_id", "policy", "place"}  # the same names in every organisation
 INSTALLATION = {"organisation"}  # named by the operator alone
 EVERYTHING = ("proposal", "notice", "source", "group", "subscription")  # what lists may show
 STAFF = tuple(role for role in ROLES if role != "operator")  # the operator belongs to no organisation
@@ -137,6 +138,7 @@ LISTS = {  # every list with a cursor: the role that reads it, and what it is fi
     "/v1/ehr/messages": ("ehr", "message"),
     "/v1/people": ("admin", "person"),
     "/v1/cover": ("supervisor", "cover"),
+    "/v1/clients/marks": ("supervisor", "mark"),
     "/v1/systems": ("admin", "system"),
     "/v1/emergency-access": ("supervisor", "emergency"),
     "/v1/unmasking": ("supervisor", "unmasking"),

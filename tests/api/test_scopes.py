@@ -14,7 +14,8 @@ SERVED = {
     for method in route.methods - {"OPTIONS", "HEAD"}
 }
 OPEN = {
-    ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/v1/notices/types"), ("GET", "/log/ipt_verify.py"), ("POST", "/oauth/token"),
+    ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/v1/notices/types"), ("GET", "/log/ipt_verify.py"), ("GET", "/log/{organisation}/checkpoint"),
+    ("GET", "/log/{organisation}/tile/{level}/{place}"), ("POST", "/oauth/token"),
     ("GET", "/.well-known/smart-configuration"), ("GET", "/fhir/R4/.well-known/smart-configuration"),
 }  # fmt: skip
 SIGNED = "/v1/ehr/notices/", "/v1/ehr/fhir/"

@@ -62,6 +62,9 @@ NOT_THERE = {  # what names something of ours: to others it never was
     "emergency end": "{access_id} --as therapist-3",
     "emergency show": "{access_id}",
     "emergency review": "{access_id} justified --as supervisor-1",
+    "mark set": f"hold {{client_ref}} --ground litigation {SUPERVISOR}",
+    "mark end": f"{{mark_id}} {SUPERVISOR}",
+    "mark show": "{mark_id}",
     "audit unmask": "{course_id} --reason x",
     "client access-report": "{client_ref}",
     "client accounting": "{client_ref}",
@@ -105,6 +108,7 @@ THEIR_OWN = {  # what lists, makes or checks: only what is theirs
     "retention due": "",
     "retention decisions": "",
     "retention months": "",
+    "mark list": "",
 }
 INSTALLATION = {  # for whoever may reach the whole database
     "audit failures": "",
@@ -151,7 +155,18 @@ def made(tmp_path_factory):
     async def fill() -> None:
         async with running(settings) as api:
             await other_clinic(api)
-            for needs in ("notice", "subscription", "system", "person", "cover", "emergency", "source", "proposal", "group"):
+            for needs in (
+                "notice",
+                "subscription",
+                "system",
+                "person",
+                "cover",
+                "emergency",
+                "mark",
+                "source",
+                "proposal",
+                "group",
+            ):
                 names.update(await prepared(api, Row("", needs=needs), f"EHR-{needs}"))
             names["proposal_id"] = (await api.get("/v1/proposals", "supervisor")).json()["items"][0]["id"]
             await Launchers(api.clinic).add(OPERATOR, lambda: NewLauncher(iss=ISS, client_id="ipt"))
@@ -173,7 +188,8 @@ def made(tmp_path_factory):
 
 
 NEVER = dict.fromkeys(
-    ("client_id", "course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id"), NOBODY
+    ("client_id", "course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id", "mark_id"),
+    NOBODY,
 ) | dict.fromkeys(("token_id", "source_id", "person_id", "system_id", "client_ref"), "nobody")
 
 

@@ -10,8 +10,9 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import log as stored_log
 from ipt_workflow.store.schema import tables
 
-ORIGIN = "clinic.example/default"
-KEYS = log_keys.of_log(log_keys.new_file(), ORIGIN)
+ORIGIN = "ipt-workflow/log/default"  # of a clinic without a public address
+KEY_FILE = log_keys.new_file()
+KEYS = log_keys.of_log(KEY_FILE, ORIGIN)
 
 
 async def sign(clinic: Clinic) -> SignedNote:

@@ -6,9 +6,13 @@ from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.log_months import bounds
 from ipt_workflow.service.privacy.policies import RetentionPolicies
 from ipt_workflow.service.privacy.retention import NewRetentionDecision, Retention
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import log_months
+from ipt_workflow.store import retention as stored
+from ipt_workflow.store.log_months import StoredReaping
 from ipt_workflow.values.faults import shaped
 from support import service_walk
 
@@ -54,3 +58,29 @@ async def keep(clinic: Clinic, *clients: str) -> None:
     given = {"decision": "keep", "ground": "claims", "until": clinic.clock.now().date().isoformat()}
     new = shaped(NewRetentionDecision, {**given, "clients": [{"client": each} for each in clients]})
     await Retention(clinic).decide(ADMIN, lambda: new)
+
+
+async def walk(clinic: Clinic) -> None:
+    """A policy that has ended, a decision, and a month of the audit log that was removed. Once more, others of each."""
+    number = len(await clinic.read(stored.decisions, "", 10))
+    clients = await due(clinic, f"EHR-due-{number}")
+    await keep(clinic, *clients)
+    await RetentionPolicies(clinic).end(ADMIN, policy().name)
+    month = f"2020-0{number + 1}"
+    starts, ends = bounds(month)
+    reaped = StoredReaping(
+        kind="access_log",
+        month=month,
+        starts_at=starts,
+        ends_at=ends,
+        records=0,
+        policies="gone",
+        positions=b"[]",
+        checkpoint_size=0,
+        checkpoint="",
+        person=ADMIN.person,
+        role=ADMIN.role,
+        via=ADMIN.via,
+        decided_at=clinic.clock.now(),
+    )
+    await clinic.write(log_months.reap, ("read",), reaped, clinic.event(ADMIN, "config", "audit log reaped"))

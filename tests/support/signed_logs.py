@@ -47,9 +47,9 @@ def made(folder: Path, server: str | None) -> SignedLogs:
     return SignedLogs(now, backup, kept, "".join(f"log {each}\n" for each in keys) + "quorum none\n")
 
 
-def copy(settings: Settings, folder: Path) -> Settings:
-    """A copy of a database, and of the files beside it."""
-    keys = Path(settings.log_key_file)
+def copy(settings: Settings, folder: Path, keys_of: Settings | None = None) -> Settings:
+    """A copy of a database, and of the files with keys, which may be those of a later time."""
+    keys = Path((keys_of or settings).log_key_file)
     for name in (keys.name, keys.name + SUFFIX):
         shutil.copy(keys.with_name(name), folder)
     return _signing(databases.copy(settings, folder), folder)

@@ -117,7 +117,7 @@ ROWS |= {
 ROWS |= {("GET", f"/admin/people/{{person_id}}{path}"): ADMIN.format(404) for path in ("", "/change", "/leave")}
 ROWS |= {
     ("POST", f"/admin/people/{{person_id}}/{path}"): ADMIN_POST.format(404)
-    for path in ("change", "leave", "return", "link", "revoke")
+    for path in ("change", "leave", "return", "link", "revoke", "sessions/{session_id}/end")
 }
 ROWS |= {("GET", f"/admin/sources/{{source_id}}{path}"): ADMIN.format(404) for path in ("", "/key")}
 ROWS |= {("POST", f"/admin/sources/{{source_id}}{path}"): ADMIN_POST.format(404) for path in ("", "/key", "/disable", "/enable")}
@@ -136,8 +136,8 @@ ROWS |= {
     ("POST", "/admin/systems/{system_id}"): ADMIN_POST.format(404),
     ("POST", "/admin/systems/{system_id}/revoke"): ADMIN_POST.format(404),
     ("GET", "/admin/marks"): "303 403 403 200 200 200",
-    ("GET", "/admin/marks/new/{kind}"): "303 403 403 200 403 200",
-    ("POST", "/admin/marks/new/{kind}"): "403 403 403 422 403 422",  # nothing is filled in
+    ("GET", "/admin/marks/new/{mark_kind}"): "303 403 403 200 403 200",
+    ("POST", "/admin/marks/new/{mark_kind}"): "403 403 403 422 403 422",  # nothing is filled in
     ("GET", "/admin/marks/{mark_id}"): "303 403 403 404 404 404",
     ("POST", "/admin/marks/{mark_id}/end"): "403 403 403 404 403 404",
     ("GET", "/admin/cover"): ALL,
@@ -162,6 +162,8 @@ ROWS |= {
 }
 NONE_SUCH = ("group", "proposal", "access", "person", "source", "subscription", "delivery", "token", "system", "cover")
 GIVEN = {
+    "mark_kind": "hold",
+    "mark_id": "nothing",
     **{f"{each}_id": "none" for each in NONE_SUCH},
     "protocol_id": "ipt",
     "version": "99",

@@ -267,7 +267,8 @@ class NoticeHandler:
         protocol = self.clinic.machine_of(course.course).protocol
         if not (own or notice.named) and matches.is_new_day(content, course.course, protocol, self.clinic.zone):
             return {}
-        return matches.recorded_entries(await self.clinic.measures.get(course.course.id) or ())
+        measures = await self.clinic.measures.get(course.course.id) or ()
+        return matches.recorded_entries(await self.clinic.keys.opened(measures))
 
     def _by_name(self, content: NoticeContent) -> NoticeContent:
         """A booking matches a session only by reference: its time may have passed without a session."""

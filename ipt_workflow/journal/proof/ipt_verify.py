@@ -32,6 +32,7 @@ KEY_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
 SIGNATURE_BYTES = {ED25519: 64, COSIGNATURE: 72, ML_DSA_44: 2428}  # of cosignatures, 8 are their time
 SIGNATURES_MAX = 64  # in one note
 PROOF_LINES_MAX = 63
+NAME_MAX = 255  # bytes of a name that ML-DSA-44 signs
 HEADER_MAX = 380  # with its name, 400
 TIME_MAX = 2**63
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -341,13 +342,16 @@ def read_kept(text: str) -> SignedNote:
 
 
 def signed_message(key: Key, text: str, time: int) -> bytes:
-    """What a key of a kind signs of a checkpoint: the text; of a cosignature, also its time."""
+    """What a key of a kind signs of a checkpoint: the text; of a cosignature, also its time. Raises NotProved if it can sign no such text."""
     if key.kind == ED25519:
         return text.encode()
     if key.kind == COSIGNATURE:
         return f"cosignature/v1\ntime {time}\n{text}".encode()
     checkpoint = read_checkpoint(text)
-    names = [bytes([len(each)]) + each for each in (key.name.encode(), checkpoint.origin.encode())]
+    named = (key.name.encode(), checkpoint.origin.encode())
+    if max(map(len, named)) > NAME_MAX:
+        raise NotProved(f"A name has more than {NAME_MAX} bytes: ML-DSA-44 signs no such name.")
+    names = [bytes([len(each)]) + each for each in named]
     numbers = [each.to_bytes(8, "big") for each in (time, 0, checkpoint.size)]
     return b"subtree/v1\n\0" + names[0] + numbers[0] + names[1] + numbers[1] + numbers[2] + checkpoint.root
 

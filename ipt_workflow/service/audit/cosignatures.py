@@ -1,5 +1,6 @@
 """Asks one witness for its cosignature: over HTTP as C2SP tlog-witness says, or by files that somebody carries."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -72,6 +73,21 @@ async def cosigned(
         if known > size:
             raise WitnessAhead(name, known)
     raise WitnessUnusable(f"{whom} named another size each time.")
+
+
+async def kept_by(caller: WitnessCaller, name: str, address: str, origin: str) -> SignedNote:
+    """The last checkpoint of a log that a witness has cosigned. Raises WitnessUnusable."""
+    whom, digest = f"The witness {name}", hashlib.sha256(origin.encode()).hexdigest()
+    try:
+        found = await caller.ask(whom, "GET", f"{address.rstrip('/')}/{digest}/checkpoint", HEADERS)
+        note = ipt_verify.read_note(found.body.decode())
+        if found.status == 200 and ipt_verify.read_checkpoint(note.text).origin == origin:
+            return note
+    except ProviderUnusable as error:
+        raise WitnessUnusable(str(error)) from None
+    except (NotProved, UnicodeDecodeError):
+        pass
+    raise WitnessUnusable(f"{whom} does not show what it has cosigned.")
 
 
 def taken(body: bytes, name: str, key: Key, note: SignedNote) -> tuple[Signature, ...]:

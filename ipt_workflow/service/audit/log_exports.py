@@ -1,6 +1,7 @@
 """The verb of an auditor who takes the whole log away: a bundle that they verify where nobody of the clinic can help."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
@@ -12,10 +13,12 @@ from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved, SignedN
 from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.audit.bundles import BundleWriter
 from ipt_workflow.service.audit.checkpoints import Checkpoints, LogRefused
+from ipt_workflow.service.audit.cosignatures import WitnessCaller
 from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.audit.log_state import LogStateInvalid
+from ipt_workflow.service.audit.witnesses import Witnesses, cosigned_note, has_quorum
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import checkpoints, log, log_bundles
+from ipt_workflow.store import cosignatures, log, log_bundles
 from ipt_workflow.store.log_bundles import BundledEntry
 
 CHUNK = 2000  # positions read at once
@@ -30,9 +33,11 @@ _line = msgspec.json.Encoder().encode
 class LogExports:
     """Exports of a clinic's log."""
 
-    def __init__(self, clinic: Clinic) -> None:
+    def __init__(self, clinic: Clinic, caller: WitnessCaller | None = None) -> None:
+        """With a caller, witnesses are asked for their cosignatures first. Raises PolicyInvalid."""
         self.clinic = clinic
         self._checkpoints = Checkpoints(clinic)
+        self._witnesses = Witnesses(clinic, caller)
 
     async def write(
         self,
@@ -65,22 +70,34 @@ class LogExports:
         return checkpoint
 
     async def _checkpoint(self, unsigned: Unsigned) -> SignedNote:
+        """The newest checkpoint that has its quorum of witnesses, or else the newest."""
         try:
             await self._checkpoints.sign()
+            await self._witnesses.submit()
         except (LogRefused, KeyFileInvalid, LogStateInvalid, JournalBroken) as error:
             unsigned(str(error))
-        found = await self.clinic.read(checkpoints.newest)
-        if found is None:
+        found = await self.clinic.read(cosignatures.newest, cosignatures.LOOKED_BACK)
+        if not found:
             raise NotFound(NO_CHECKPOINT)
+        policy = self._witnesses.policy
         try:
-            note = ipt_verify.read_note(found.note + found.cosignatures)
+            chosen = next((each for each in found if policy.quorum == "none" or has_quorum(policy, each)), found[0])
+            note = cosigned_note(chosen)
             ipt_verify.read_checkpoint(note.text)
         except NotProved as error:
             raise JournalBroken(f"The newest checkpoint in the database is none: {error}") from None
+        if chosen.size < found[0].size:
+            unsigned(
+                f"The newest checkpoint, of size {found[0].size}, lacks its quorum of witnesses. The bundle has the one of size {chosen.size}."
+            )
+        elif policy.quorum != "none" and not has_quorum(policy, chosen):
+            unsigned("No checkpoint of late has its quorum of witnesses. `ipt-workflow witness list` says how far each is.")
         return note
 
     def _policy(self, origin: str) -> str:
-        """The log's keys, as far as they are known here. Whoever verifies has a policy of their own."""
+        """The installation's policy, or the log's keys as far as they are known here. Whoever verifies has a policy of their own."""
+        if file := self.clinic.settings.log_policy_file:
+            return Path(file).read_text(encoding="utf-8")
         try:
             keys = self._checkpoints.public_keys(origin)
         except KeyFileInvalid:

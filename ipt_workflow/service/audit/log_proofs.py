@@ -1,5 +1,6 @@
 """What the log proves, and its tiles: for whoever verifies it without asking anybody (C2SP tlog-proof and tlog-tiles)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -39,6 +40,15 @@ class LogConsistency(msgspec.Struct, frozen=True, kw_only=True, rename={"from_":
     hashes: tuple[str, ...]
 
 
+class ProofWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be proved: an entry of a course or its newest, a record of the audit log, or what a delivery carried."""
+
+    course: str | None = None
+    seq: int | None = None
+    record: str | None = None
+    delivery: str | None = None
+
+
 class Tile(NamedTuple):
     """A tile by its level and number, and how many of its hashes or entries are asked for."""
 
@@ -58,15 +68,26 @@ class LogProofs:
         await self.clinic.require(principal, "read the audit log")
         return _shown(await self._newest())
 
-    async def consistency(self, principal: Principal, old_size: int, size: int | None) -> LogConsistency:
-        """That the log continues what it was. Without a size, as of the newest checkpoint. Raises NotFound or CommandInvalid."""
+    async def consistency(self, principal: Principal, sizes: Callable[[], tuple[int, int | None]]) -> LogConsistency:
+        """That the log continues what it was. Without the second size, as of the newest checkpoint. Raises NotFound or CommandInvalid."""
         await self.clinic.require(principal, "read the audit log")
+        old_size, size = sizes()
         newest = await self._newest()
         size = newest.size if size is None else size
         if not 0 < old_size <= size <= newest.size:
             raise CommandInvalid([Fault("from", f"must be at least 1 and at most `to`, which is at most {newest.size}")])
         hashes = await self.clinic.read(log.consistency, old_size, size)
         return LogConsistency(from_=old_size, to=size, hashes=tuple(ipt_verify.encoded(each) for each in hashes))
+
+    async def of(self, principal: Principal, wanted: Callable[[], ProofWanted]) -> Proof:
+        """The proof of what somebody names. Raises NotFound or CommandInvalid."""
+        await self.clinic.require(principal, "read the audit log")
+        named = wanted()
+        if named.course is not None:
+            return await self.of_entry(principal, named.course, named.seq)
+        if named.record is not None:
+            return await self.of_record(principal, named.record)
+        return await self.of_delivery(principal, named.delivery or "")
 
     async def of_entry(self, principal: Principal, course: str, seq: int | None) -> Proof:
         """The proof of an entry; without `seq`, of the newest of its course. Raises NotFound."""

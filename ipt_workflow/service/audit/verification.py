@@ -91,7 +91,7 @@ async def verify(
     `chains_only` skips the sealed documents, the columns, the folds and the log, and takes a fraction of the time.
     With several processes, each has a connection of its own. They report the same first bad entry as one process does.
     """
-    parts = _listed(clinic, _course_rows if chains_only else _every_course) if course_id is None else _single(Part([course_id]))
+    parts = _listed(clinic, _course_rows if chains_only else every_course) if course_id is None else _single(Part([course_id]))
     tallies = _in_process(clinic, parts, chains_only) if processes == 1 else _in_workers(clinic, parts, processes, chains_only)
     found = await _sum(tallies, progress, heard)
     logged = None
@@ -234,7 +234,7 @@ async def _one_by_one(clinic: Clinic, after: str, last: str) -> VerificationTall
     More entries lie there than one query may read, since rows of `course` can be missing between the two ids.
     """
     found = VerificationTally()
-    async for listed in _listed(clinic, _every_course, after):
+    async for listed in _listed(clinic, every_course, after):
         for course_id in listed.ids:
             found += await _check_chains(clinic, Part([course_id]))
             if found.first_bad or course_id == last:
@@ -255,7 +255,7 @@ async def _listed(clinic: Clinic, ids: Callable[[Connection, str, str, int], lis
         after = listed[-1]
 
 
-def _every_course(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
+def every_course(connection: Connection, organisation: str, after: str, limit: int) -> list[str]:
     """Courses with entries, and courses that only have a row."""
     in_journal = stored_courses.journal_course_ids(connection, organisation, after, limit)
     return sorted({*in_journal, *stored_courses.course_ids(connection, organisation, after, limit)})[:limit]

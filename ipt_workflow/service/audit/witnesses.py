@@ -12,8 +12,11 @@ from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.journal.proof.ipt_verify import Key, NotProved, Policy, SignedNote, Submission
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service.audit import cosignatures
+from ipt_workflow.service.audit import cosignatures, log_keys
+from ipt_workflow.service.audit.checkpoints import key_file_of
 from ipt_workflow.service.audit.cosignatures import WitnessAhead, WitnessCaller, WitnessContradicts, WitnessUnusable
+from ipt_workflow.service.audit.log_keys import KeyFileInvalid
+from ipt_workflow.service.audit.log_state import LogState, LogStateInvalid
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import cosignatures as stored
 from ipt_workflow.store import log as stored_log
@@ -103,6 +106,7 @@ class Witnesses:
             self._sizes[known] = newest.size
         except WitnessAhead as error:
             outcome, reason = "ahead", str(error)
+            await self._remember(caller, name, newest.origin)
         except WitnessContradicts as error:
             outcome, reason = "contradicts", str(error)
         except WitnessUnusable as error:
@@ -111,6 +115,19 @@ class Witnesses:
         if reason:
             logs.logger().warning("no cosignature", witness=name, kind=outcome)
         return SubmissionOutcome(witness=name, outcome=outcome, size=newest.size, reason=reason)
+
+    async def _remember(self, caller: WitnessCaller, name: str, origin: str) -> None:
+        """Lets nothing be signed any more if a witness shows a larger log that our own keys have signed: this database is an older one."""
+        if not self.clinic.settings.log_key_file:
+            return
+        key_file = key_file_of(self.clinic.settings)
+        try:
+            note = await cosignatures.kept_by(caller, name, self.policy.addresses[name], origin)
+            keys = log_keys.of_log(key_file.read_text(encoding="utf-8"), origin)
+            if any(_confirms(each.key, note) for each in keys):
+                LogState(key_file).know(origin, ipt_verify.read_checkpoint(note.text).size)
+        except (WitnessUnusable, KeyFileInvalid, LogStateInvalid, OSError) as error:
+            logs.logger().warning("a witness is ahead, and shows nothing", witness=name, error_type=type(error).__name__)
 
     async def request(self, name: str, size: int | None = None) -> Submission:
         """A submission for a witness to which somebody carries it: from `size`, or what it cosigned last, up to the newest checkpoint.

@@ -11,9 +11,11 @@ from typing import Any, Concatenate
 import msgspec
 
 from ipt_workflow import groups
+from ipt_workflow.access.client_keys import KeyRing
 from ipt_workflow.groups import Group, MemberEvent
 from ipt_workflow.journal import Entry
 from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.service.client_keys import ClientKeys
 from ipt_workflow.service.clinic import Arguments, Clinic, Result
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import groups as stored_groups
@@ -35,6 +37,7 @@ class RehearsedClinic(Clinic):
         super().__init__(clinic.installation, clinic.organisation, clinic.zone)
         self._by_digest = {protocol.digest: protocol for protocol in clinic.protocols}
         self.metrics = Metrics()
+        self.keys = ClientKeys(self.database, self.organisation, KeyRing(()), self.clock)
         self.courses: RehearsedCourses = RehearsedCourses(clinic)
         self.committer = RehearsedCommitter(clinic, self._keep)
         self._clients: dict[str, str] = {}

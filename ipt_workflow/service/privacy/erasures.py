@@ -20,7 +20,7 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import erasures as stored
 from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.erasures import ErasedSubject, Found, Part, StoredErasure
+from ipt_workflow.store.erasures import ErasedKind, ErasedSubject, Found, StoredErasure
 
 ERASE, READ = "erase a client", "read erasures"
 ERASED, ENTRY_ERASED = "client erased", "text of an entry erased"
@@ -111,7 +111,9 @@ class Erasures:
                 also(connection, line)
             return line
 
-        return _view(await self.clinic.write(erased))
+        view = _view(await self.clinic.write(erased))
+        self.clinic.keys.forget(view.removed.get("keys", ()))
+        return view
 
     async def again(self, principal: Principal, decode: Callable[[], Sequence[RegisterLine]]) -> list[ErasureView]:
         """Repeats every erasure of the register, and of one that was kept apart, of which something is there again. Returns the repetitions.
@@ -197,7 +199,7 @@ class Erasures:
 
     def _planned(
         self, connection: Connection, organisation: str, order: ErasureOrder
-    ) -> tuple[StoredErasure, ErasedSubject, list[Part]]:
+    ) -> tuple[StoredErasure, ErasedSubject, list[ErasedKind]]:
         """What an erasure removes, and the line of the register that says so."""
         of, now = _subject(connection, organisation, order), self.clinic.clock.now()
         wanted = stored.parts(organisation, of, _naming(connection, organisation, of), now)
@@ -247,6 +249,11 @@ def _naming(connection: Connection, organisation: str, of: ErasedSubject) -> lis
     return [each.id for each in open_notices if mentions.names(each.body, of.ref, each.prefix)]
 
 
+def counts_of(line: StoredErasure) -> dict[str, int]:
+    """How much was removed, by kind."""
+    return {kind: len(names) for kind, names in msgspec.json.decode(line.removed, type=dict[str, tuple[str, ...]]).items()}
+
+
 def _view(line: StoredErasure, *, dry_run: bool = False) -> ErasureView:
     removed = msgspec.json.decode(line.removed, type=dict[str, tuple[str, ...]])
     return ErasureView(
@@ -261,7 +268,7 @@ def _view(line: StoredErasure, *, dry_run: bool = False) -> ErasureView:
         role=line.role,
         via=line.via,
         erased_at=line.erased_at,
-        counts={kind: len(names) for kind, names in removed.items()},
+        counts=counts_of(line),
         removed=removed,
         remains=msgspec.json.decode(line.remains, type=tuple[RemainingPart, ...]),
         again_of=line.again_of,

@@ -6,28 +6,34 @@ A record is due when every floor of the policies in force has passed. It is on t
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
 from ipt_workflow.access import retention
 from ipt_workflow.access.principal import Principal
-from ipt_workflow.access.retention import RecordFacts, Term
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound
+from ipt_workflow.access.retention import RecordFacts, RetentionTerm
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound, RecordHeld
 from ipt_workflow.service.clinic import Clinic, new_id
+from ipt_workflow.service.privacy import erasures
+from ipt_workflow.service.privacy.erasures import ErasureOrder, Erasures
 from ipt_workflow.service.privacy.holds import in_words
+from ipt_workflow.service.privacy.log_months import LogMonths
 from ipt_workflow.service.privacy.policies import CHANGE, READ, RetentionPolicies
-from ipt_workflow.service.privacy.reaping import Reaping
 from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store import retention as stored
+from ipt_workflow.store.database import Connection
+from ipt_workflow.store.erasures import StoredErasure
 from ipt_workflow.store.retention import ClosedRecord, StoredDecision, StoredPolicy
+from ipt_workflow.store.units import LoggedEvent
 from ipt_workflow.values.canonical import canonical
 
 SCAN = 500  # records that are looked at in one read
 SCANS_MAX = 20  # reads for one page of the list
 CLIENTS_MAX = 100  # of one deed
 KEEP_YEARS_MAX = 30  # for which a record that is due can be kept by one decision
+RETENTION = "retention"  # the ground of these erasures
 ERASED, KEPT = "retention: record erased", "retention: record kept"
 KeepGround = Literal["continuing_care", "claims", "client_wish", "research", "national_law"]
 NOT_DUE = "No record of this client is due."
@@ -115,13 +121,17 @@ class RetentionDecisionView(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: dt.datetime
 
 
+class _CameBack(Exception):
+    """The client has an open course again."""
+
+
 class Retention:
     """The records of a clinic that are due."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self.policies = RetentionPolicies(clinic)
-        self.months = Reaping(clinic)
+        self.months = LogMonths(clinic)
 
     async def due(self, principal: Principal, after: str, limit: int) -> DueRecords:
         """Records after a client's id that are due, in the order in which the clients came. The read is recorded with their courses."""
@@ -200,15 +210,15 @@ class Retention:
     def _day(self, moment: dt.datetime) -> dt.date:
         return moment.astimezone(self.clinic.zone).date()
 
-    def _terms(self, policies: Sequence[StoredPolicy], record: ClosedRecord, born: dt.date | None) -> list[Term]:
+    def _terms(self, policies: Sequence[StoredPolicy], record: ClosedRecord, born: dt.date | None) -> list[RetentionTerm]:
         death = self._day(record.death) if record.death else None
         return retention.of_record(policies, RecordFacts(last_contact=self._day(record.last_contact), death=death, born=born))
 
-    def _is_due(self, record: ClosedRecord, terms: Sequence[Term]) -> bool:
+    def _is_due(self, record: ClosedRecord, terms: Sequence[RetentionTerm]) -> bool:
         since, today = retention.due_since(terms), self._today()
         return since is not None and since <= today and (record.kept_until is None or record.kept_until < today)
 
-    def _view(self, record: ClosedRecord, terms: Sequence[Term], holds: Sequence[str]) -> DueRecord:
+    def _view(self, record: ClosedRecord, terms: Sequence[RetentionTerm], holds: Sequence[str]) -> DueRecord:
         since, overdue, today = retention.due_since(terms), retention.overdue_since(terms), self._today()
         assert since is not None  # it is due
         return DueRecord(
@@ -230,20 +240,56 @@ class Retention:
         deed: str,
         new: NewRetentionDecision,
         record: ClosedRecord,
-        terms: Sequence[Term],
+        terms: Sequence[RetentionTerm],
         *,
         dry_run: bool,
     ) -> DecidedRecord:
         """What becomes of a record that is due."""
-        if new.decision == "keep":
-            if not dry_run:
-                decided = self._decided(principal, deed, new, record, terms, {})
-                action = self.clinic.event(
-                    principal, "access", KEPT, record.courses, [str(new.ground), *_passed(terms, self._today())]
-                )
-                await self.clinic.write(stored.decide, decided, action)
-            return DecidedRecord(client=record.client_id, outcome="kept")
-        raise NotImplementedError
+        if new.decision == "erase":
+            return await self._erased(principal, deed, new, record, terms, dry_run=dry_run)
+        if not dry_run:
+            decided = self._decided(principal, deed, new, record, terms, {})
+            await self.clinic.write(stored.decide, decided, self._action(principal, KEPT, record, decided))
+        return DecidedRecord(client=record.client_id, outcome="kept")
+
+    async def _erased(
+        self,
+        principal: Principal,
+        deed: str,
+        new: NewRetentionDecision,
+        record: ClosedRecord,
+        terms: Sequence[RetentionTerm],
+        *,
+        dry_run: bool,
+    ) -> DecidedRecord:
+        """Erases a record that is due, unless there is a hold on it or the client came back meanwhile."""
+        organisation, client = self.clinic.organisation, record.client_id
+
+        def also(connection: Connection, line: StoredErasure) -> None:
+            if stored.is_open(connection, organisation, client):
+                raise _CameBack
+            decided = self._decided(principal, deed, new, record, terms, erasures.counts_of(line))
+            stored.decide(connection, organisation, decided, self._action(principal, ERASED, record, decided))
+
+        order = ErasureOrder(principal=principal, client=client, course=None, seq=None, ground=RETENTION)
+        try:
+            view = await Erasures(self.clinic).carry_out(order, dry_run=dry_run, also=also)
+        except RecordHeld as error:
+            return DecidedRecord(client=client, outcome="held", holds=error.holds)
+        except _CameBack:
+            return DecidedRecord(client=client, outcome="not_due")
+        return DecidedRecord(client=client, outcome="erased", counts=view.counts)
+
+    def _action(self, principal: Principal, action: str, record: ClosedRecord, decided: StoredDecision) -> LoggedEvent:
+        """The audit record of a decision, with its policies and what was removed."""
+        details: dict[str, Any] = {
+            "deed": decided.deed,
+            "policies": decided.policies.split(","),
+            "until": decided.until.isoformat() if decided.until else None,
+            "removed": msgspec.json.decode(decided.counts),
+        }
+        event = self.clinic.event(principal, "access", action, record.courses, [decided.ground, *details["policies"]])
+        return msgspec.structs.replace(event, details=details)
 
     def _decided(
         self,
@@ -251,7 +297,7 @@ class Retention:
         deed: str,
         new: NewRetentionDecision,
         record: ClosedRecord,
-        terms: Sequence[Term],
+        terms: Sequence[RetentionTerm],
         counts: Mapping[str, int],
     ) -> StoredDecision:
         return StoredDecision(
@@ -259,7 +305,7 @@ class Retention:
             deed=deed,
             client_id=record.client_id,
             decision=new.decision,
-            ground=new.ground or "retention",
+            ground=new.ground or RETENTION,
             until=new.until,
             policies=",".join(_passed(terms, self._today())),
             counts=canonical(dict(counts)),
@@ -270,7 +316,7 @@ class Retention:
         )
 
 
-def _passed(terms: Sequence[Term], today: dt.date) -> tuple[str, ...]:
+def _passed(terms: Sequence[RetentionTerm], today: dt.date) -> tuple[str, ...]:
     """The names of the policies whose terms have passed."""
     return tuple(each.policy for each in terms if each.until and each.until < today)
 

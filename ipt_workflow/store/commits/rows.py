@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.access.client_keys import ClientKey
 from ipt_workflow.course import Course
 from ipt_workflow.journal import Entry, entry_hash
 from ipt_workflow.journal.audit import record_bytes
@@ -49,7 +50,10 @@ def snapshot(course: Course) -> bytes:
 
 def journal(unit: Unit, change: CourseChange) -> list[Row]:
     """The rows of a change's entries in three tables, each entry's as one. Columns with the same name hold the same value."""
-    return [{**outbox(each), **entry_data(each), **row} for each, row in zip(change.entries, entries(unit, change), strict=True)]
+    return [
+        {**outbox(each), **entry_data(each, change.key), **row}
+        for each, row in zip(change.entries, entries(unit, change), strict=True)
+    ]
 
 
 def entries(unit: Unit, change: CourseChange) -> list[Row]:
@@ -84,14 +88,17 @@ def entry_columns(entry: Entry) -> Row:
     }
 
 
-def entry_data(entry: Entry) -> Row:
-    written = entry.written
+def entry_data(entry: Entry, key: ClientKey | None) -> Row:
+    """The text of an entry as it is stored: under a key, if there is one."""
+    written, salt, sealed = entry.written, entry.salt, entry.sealed
+    if key and salt is not None and sealed is not None:
+        salt, sealed = key.seal(salt, sealed)
     return {
         "organisation": written.organisation,
         "course_id": written.course,
         "seq": written.seq,
-        "salt": entry.salt,
-        "sealed": entry.sealed,
+        "salt": salt,
+        "sealed": sealed,
     }
 
 

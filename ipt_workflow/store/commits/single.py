@@ -5,7 +5,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from ipt_workflow.errors import IptError, StaleVersion
-from ipt_workflow.store import groups, moved_entries, notices, proposals, restrictions
+from ipt_workflow.store import client_keys, groups, moved_entries, notices, proposals, restrictions
 from ipt_workflow.store.commits import rows
 from ipt_workflow.store.proposals import StoredProposal
 from ipt_workflow.store.schema import tables
@@ -60,7 +60,7 @@ def _inserts(unit: Unit) -> dict[sa.Table, list[rows.Row]]:
     of_events[tables.outbox] = [*(rows.outbox(entry) for entry in entries), *of_events[tables.outbox]]
     return {
         tables.entry: [row for change in unit.changes for row in rows.entries(unit, change)],
-        tables.entry_data: [rows.entry_data(entry) for entry in entries],
+        tables.entry_data: [rows.entry_data(entry, change.key) for change in unit.changes for entry in change.entries],
         tables.notice: [notices.row(unit.organisation, each) for each in unit.notices],
         **of_events,
     }
@@ -99,6 +99,8 @@ def _write_course(connection: sa.Connection, organisation: str, change: CourseCh
     values = rows.course_columns(organisation, change)
     if change.expected == 0:
         connection.execute(_insert_course, values)
+        if change.key and change.key.wrapped:
+            client_keys.add(connection, organisation, change.course.id, change.key, change.course.last_recorded_at)
         if change.restricted_as:
             restrictions.copy(connection, organisation, change.restricted_as, change.course.id)
         return

@@ -15,8 +15,10 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from ipt_workflow.access.client_keys import KeyRing
 from ipt_workflow.errors import Busy, DatabaseNotReady, Unreachable
 from ipt_workflow.runtime.database_urls import DatabaseUrl
+from ipt_workflow.store import client_keys
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.databases import pooler
@@ -53,7 +55,7 @@ class PostgresDatabase(Database):
     dialect = "postgresql"
     records_apart = True
 
-    def __init__(self, url: DatabaseUrl, statement_seconds: float | None, connections: int) -> None:
+    def __init__(self, url: DatabaseUrl, statement_seconds: float | None, connections: int, keys: KeyRing | None = None) -> None:
         limits, for_batches = {}, {}
         if statement_seconds:
             limits = {
@@ -70,6 +72,7 @@ class PostgresDatabase(Database):
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
+            execution_options={client_keys.RING: keys},
         )
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._bindings = Bindings()

@@ -16,7 +16,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.access.client_keys import KeyRing
 from ipt_workflow.errors import IptError
+from ipt_workflow.store import client_keys
 from ipt_workflow.store.commits import batches
 from ipt_workflow.store.database import Database, Result
 from ipt_workflow.store.databases.meanings import of_sqlite
@@ -37,10 +39,10 @@ class SqliteDatabase(Database):
     dialect = "sqlite"
     records_apart = False  # all writers take turns
 
-    def __init__(self, path: str, mode: str) -> None:
+    def __init__(self, path: str, mode: str, keys: KeyRing | None = None) -> None:
         self._file = DatabaseFile(path, mode)
-        self._writer = _engine(self._file, writes=True)
-        self._reader = _engine(self._file, writes=False)
+        self._writer = _engine(self._file, keys, writes=True)
+        self._reader = _engine(self._file, keys, writes=False)
         self._write_lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ipt-write")
         self._read_lanes = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="ipt-read")
         self._writing = asyncio.Lock()
@@ -175,8 +177,14 @@ def _set_up(connection: sqlite3.Connection, *, writes: bool) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _engine(file: DatabaseFile, *, writes: bool) -> sa.Engine:
-    engine = sa.create_engine("sqlite://", creator=lambda: file.connect(BUSY_SECONDS), poolclass=sa.QueuePool, pool_size=READERS)
+def _engine(file: DatabaseFile, keys: KeyRing | None, *, writes: bool) -> sa.Engine:
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=lambda: file.connect(BUSY_SECONDS),
+        poolclass=sa.QueuePool,
+        pool_size=READERS,
+        execution_options={client_keys.RING: keys},
+    )
 
     @sa.event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:

@@ -123,22 +123,22 @@ def _back(principal: Principal) -> tuple[str, str]:
     return ("/admin", _("Administration")) if principal.role == "admin" else ("/", _("Start"))
 
 
-@get(f"{ALL}/new/{{kind:str}}", include_in_schema=False)
-async def new_mark(request: PageRequest, kind: FromPath[str]) -> Response[bytes]:
+@get(f"{ALL}/new/{{mark_kind:str}}", include_in_schema=False)
+async def new_mark(request: PageRequest, mark_kind: FromPath[str]) -> Response[bytes]:
     """The form of a mark."""
     await services_of(request).clinic.require(principal_of(request), CHANGE)
-    return show(request, _new(_kind(kind)), {})
+    return show(request, _new(_kind(mark_kind)), {})
 
 
-@post(f"{ALL}/new/{{kind:str}}", include_in_schema=False, status_code=200)
-async def set_mark(request: PageRequest, kind: FromPath[str]) -> Response[Any]:
+@post(f"{ALL}/new/{{mark_kind:str}}", include_in_schema=False, status_code=200)
+async def set_mark(request: PageRequest, mark_kind: FromPath[str]) -> Response[Any]:
     """Shows what the mark would concern, and sets it once that was shown."""
     principal, known = principal_of(request), _marks(request)
     await services_of(request).clinic.require(principal, CHANGE)
-    sheet = _new(_kind(kind))
+    sheet = _new(_kind(mark_kind))
 
     async def work(data: dict[str, Any]) -> Response[Any]:
-        shown, given = data.pop("shown", False), {"kind": kind, **data}
+        shown, given = data.pop("shown", False), {"kind": mark_kind, **data}
         try:
             if shown:
                 await known.set(principal, lambda: shaped(NewMark, given))

@@ -12,7 +12,7 @@ from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid, Fault, ReauthenticationNeeded
-from ipt_workflow.service.privacy.reaping import ToReap
+from ipt_workflow.service.privacy.log_months import ToReap
 from ipt_workflow.service.privacy.retention import DueRecord, KeepGround, NewRetentionDecision
 from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, refused, send, show, unconfirmed

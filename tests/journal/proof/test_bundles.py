@@ -319,6 +319,17 @@ def test_the_newest_checkpoint_is_kept_once_all_holds(auditor: Auditor) -> None:
     assert auditor.kept_size() == 13
 
 
+def test_the_header_of_a_delivery_is_as_good_as_the_whole_checkpoint(auditor: Auditor) -> None:
+    auditor.kept.write_text(f"{ipt_verify.header_of(bundles.note_of(LEAVES[:5]))}\n")
+    assert (
+        auditor.run(
+            bundles.log_bundle(auditor.folder / "log.zip", rewritten(), note=bundles.note_of(bundles.leaves_of(rewritten())))
+        )[0]
+        == 1
+    )
+    assert auditor.run(bundles.log_bundle(auditor.folder / "log.zip", ROWS))[0] == 0
+
+
 def test_without_a_policy_a_bundle_is_only_shown_to_be_whole(auditor: Auditor, capsys: pytest.CaptureFixture[str]) -> None:
     path = bundles.log_bundle(auditor.folder / "log.zip", ROWS)
     assert ipt_verify.main([str(path)]) == 3

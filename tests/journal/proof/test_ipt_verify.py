@@ -79,6 +79,14 @@ def test_post_quantum_signatures_of_a_library_hold_and_altered_ones_do_not() -> 
     assert verify.ml_dsa_holds(public, message, signature[:-1]) is False
 
 
+def test_names_that_no_post_quantum_signature_can_hold_are_refused() -> None:
+    name = "x" * 256
+    key = verify.key_of(name, verify.ML_DSA_44, bytes(1312))
+    note = verify.SignedNote(verify.Checkpoint(name, 0, verify.EMPTY_ROOT).text(), (verify.Signature(name, key.id, bytes(2428)),))
+    with pytest.raises(NotProved, match="255"):
+        verify.holds(key, note)
+
+
 def test_without_a_library_nobody_says_whether_a_post_quantum_signature_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mldsa", None)
     assert verify.ml_dsa_holds(b"", b"", b"") is None

@@ -14,7 +14,9 @@ from ipt_workflow.journal.proof.ipt_verify import NotProved
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.audit import log_keys
+from ipt_workflow.service.audit.checkpoints import Checkpoints, LogRefused, key_file_of
 from ipt_workflow.service.audit.cosignatures import WitnessUnusable
+from ipt_workflow.service.audit.log_state import LogState
 from ipt_workflow.service.audit.witnesses import PolicyInvalid, Witnesses, cosigned_note, policy_of
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.store import cosignatures as stored_cosignatures
@@ -52,9 +54,9 @@ def scene(database_url, tmp_path):
                 stick = witnesses.OwnWitness(LOGS, tmp_path / "stick")
                 policy = f"{LOG_LINES}witness net {net.key.vkey()} {net.address}\nwitness stick {stick.ml_dsa_key.vkey()}\n{quorum}"
                 (tmp_path / "policy").write_text(policy)
-                settings = configuration.load(
-                    {"IPT_DATABASE_URL": database_url, "IPT_LOG_POLICY_FILE": str(tmp_path / "policy"), "IPT_DEVELOPMENT": "true"}
-                )
+                (tmp_path / "log.key").write_text(checkpoints.KEY_FILE)
+                files = {"IPT_LOG_POLICY_FILE": str(tmp_path / "policy"), "IPT_LOG_KEY_FILE": str(tmp_path / "log.key")}
+                settings = configuration.load({"IPT_DATABASE_URL": database_url, "IPT_DEVELOPMENT": "true", **files})
                 calls = witnesses.calls()
                 async with service_walk.opened(settings, VirtualClock(service_walk.START)) as clinic:
                     await test(Scene(clinic, net, stick, calls))
@@ -184,6 +186,29 @@ def test_a_database_that_was_put_back_or_rewritten_is_found_out_by_its_witness(s
         (contradicts,) = await it.witnesses.submit()
         assert (contradicts.outcome, "another history" in contradicts.reason) == ("contradicts", True)
         assert (it.counted("ahead"), it.counted("contradicts"), it.counted("cosigned")) == (1, 1, 0)
+
+    scene(test)
+
+
+def test_after_a_restore_of_database_and_keys_the_witness_alone_knows_and_nothing_is_signed(scene):
+    async def test(it):
+        note = await it.grow()
+        larger = ipt_verify.read_checkpoint(note.text)._replace(size=10_000)
+        state = LogState(key_file_of(it.clinic.settings))
+
+        async def seen(keys):
+            it.net.witness._keep({checkpoints.ORIGIN: log_keys.signed(larger.text(), [*keys, *it.net.own], 5)})
+            assert [each.outcome for each in await it.witnesses.submit()] == ["ahead"]
+
+        await seen(
+            log_keys.of_log(log_keys.new_file(), checkpoints.ORIGIN)
+        )  # a witness cannot stop a log by a checkpoint of others
+        assert state.read() == {}
+        await seen(checkpoints.KEYS)
+        assert state.read()[checkpoints.ORIGIN].size == 10_000
+        await service_walk.fire(it.clinic, it.course, NOTE)
+        with pytest.raises(LogRefused, match="10000 were signed"):
+            await Checkpoints(it.clinic).sign()
 
     scene(test)
 

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from support import databases, service_walk
+from support import databases, marks, service_walk
 from support.retention import ADMIN, DEATH, DECADES, adopt, closed, policy
 from support.service_walk import AUDITOR, START, SUPERVISOR, THERAPIST
 
@@ -13,6 +13,7 @@ from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.privacy import retention
 from ipt_workflow.service.privacy.policies import RetentionPolicies, examples
 from ipt_workflow.service.privacy.retention import NewRetentionDecision, Retention
+from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.values.faults import shaped
 
@@ -111,6 +112,59 @@ def test_a_record_that_is_due_can_be_kept_until_a_day(clinic):
         assert first in await listed(clinic)
         (decided,) = await Retention(clinic).decisions(AUDITOR, "", 10)
         assert (decided.client, decided.until, decided.person, decided.policies) == (first, today, "admin-1", ("england",))
+
+    clinic(test)
+
+
+def test_a_record_that_is_due_is_erased_when_a_person_decides_so_and_the_journal_still_proves(clinic):
+    async def test(clinic, clients):
+        await adopt(clinic, policy())
+        clinic.clock.advance(DECADES)
+        first, second = clients["first"], clients["second"]
+        rehearsed = await decide(clinic, "erase", first, second, dry_run=True)
+        assert (rehearsed.id, rehearsed.dry_run, rehearsed.counts) == (None, True, {"erased": 2})
+        assert await clinic.read(stored_courses.client_id, "EHR-1") == first
+        deed = await decide(clinic, "erase", first, second)
+        assert (deed.counts, deed.removed) == (rehearsed.counts, rehearsed.removed)
+        assert deed.removed["client_reference"] == 2
+        assert deed.removed["entry_texts"] > 2
+        assert await clinic.read(stored_courses.client_id, "EHR-1") is None
+        assert await listed(clinic) == [clients["died"]]
+        decided = await Retention(clinic).decisions(AUDITOR, "", 10)
+        assert [(each.client, each.deed, each.decision, each.policies) for each in decided] == [
+            (each, deed.id, "erase", ("england",)) for each in (first, second)
+        ]
+        assert sum(each.removed["entry_texts"] for each in decided) == deed.removed["entry_texts"]
+        assert ("access", retention.ERASED, ("retention", "england")) in await actions(clinic)
+        assert (await AuditLog(clinic).verify(AUDITOR)).ok
+        assert [each.outcome for each in (await decide(clinic, "erase", first)).records] == ["unknown"]
+
+    clinic(test)
+
+
+def test_a_hold_is_shown_and_stops_the_erasure_of_that_record_alone(clinic):
+    async def test(clinic, clients):
+        await adopt(clinic, policy())
+        clinic.clock.advance(DECADES)
+        held = await marks.mark(clinic, "hold", ref="EHR-1")
+        assert {each.client for each in (await Retention(clinic).due(AUDITOR, "", 9)).items if each.holds} == {clients["first"]}
+        for dry_run in (True, False):
+            deed = await decide(clinic, "erase", clients["first"], clients["second"], dry_run=dry_run)
+            assert [each.outcome for each in deed.records] == ["held", "erased"]
+            assert "litigation" in deed.records[0].holds[0]
+        await marks.end(clinic, held.id)
+        assert (await decide(clinic, "erase", clients["first"])).counts == {"erased": 1}
+
+    clinic(test)
+
+
+def test_a_client_who_came_back_is_not_due(clinic):
+    async def test(clinic, clients):
+        await adopt(clinic, policy())
+        clinic.clock.advance(DECADES)
+        await service_walk.open_course(clinic, "EHR-1")
+        assert clients["first"] not in await listed(clinic)
+        assert (await decide(clinic, "erase", clients["first"])).counts == {"unknown": 1}
 
     clinic(test)
 

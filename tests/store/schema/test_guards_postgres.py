@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
-from support import databases, disclosures, emergencies, marks, service_walk
+from support import databases, disclosures, emergencies, marks, retention, service_walk
 
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.reads import CourseReads
@@ -14,8 +14,9 @@ from ipt_workflow.store.schema import migrate, revision
 APPEND_ONLY = (
     *("entry", "audit_event", "audit_subject"),
     *("emergency_access", "emergency_end", "emergency_review", "unmasking", "disclosure"),
+    *("retention_decision", "audit_reaping"),
 )
-ENDED = ("verification", "audit_export", "client_mark")
+ENDED = ("verification", "audit_export", "client_mark", "retention_policy")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def filled(tmp_path_factory, postgres):
         await CourseReads(clinic).course(service_walk.THERAPIST, course)
         await emergencies.walk(clinic, course)
         await marks.walk(clinic)
+        await retention.walk(clinic)
         await disclosures.walk(clinic, course)
         await AuditLog(clinic).verify(service_walk.AUDITOR)
         async for _ in await AuditLog(clinic).export(service_walk.AUDITOR, AuditFilters()):

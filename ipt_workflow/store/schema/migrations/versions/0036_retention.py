@@ -91,7 +91,10 @@ def upgrade() -> None:
         sa.Column("until", sa.Date(), nullable=True),
         sa.Column("policies", text(length=2000), nullable=False),
         sa.Column("counts", sa.LargeBinary(), nullable=False),
-        *_decided("retention_decision_role"),
+        sa.Column("person", text(length=128), nullable=False),
+        sa.Column("role", _one_of("retention_decision_role", *ROLES), nullable=False),
+        sa.Column("via", text(length=16), nullable=False),
+        sa.Column("decided_at", moment(), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "id", name=op.f("pk_retention_decision")),
     )
     op.create_index("ix_retention_decision_client", "retention_decision", ["organisation", "client_id", "id"])
@@ -108,23 +111,15 @@ def upgrade() -> None:
         sa.Column("positions", sa.LargeBinary(), nullable=False),
         sa.Column("checkpoint_size", sa.BigInteger(), nullable=False),
         sa.Column("checkpoint", sa.Text(), nullable=False),
-        *_decided("audit_reaping_role"),
+        sa.Column("person", text(length=128), nullable=False),
+        sa.Column("role", _one_of("audit_reaping_role", *ROLES), nullable=False),
+        sa.Column("via", text(length=16), nullable=False),
+        sa.Column("decided_at", moment(), nullable=False),
         sa.PrimaryKeyConstraint("organisation", "kind", "month", name=op.f("pk_audit_reaping")),
     )
     sqlite = op.get_bind().dialect.name == "sqlite"
     for statement in (*SQLITE_DROPPED, *SQLITE_GUARDS) if sqlite else (*POSTGRESQL_DROPPED, *POSTGRESQL_GUARDS):
         op.execute(statement)
-
-
-def _decided(role: str) -> tuple[sa.Column, ...]:
-    """Who decided it, and when."""
-    text, moment = sqlmodel.sql.sqltypes.AutoString, sqlmodel.sql.sqltypes.UTCDateTime
-    return (
-        sa.Column("person", text(length=128), nullable=False),
-        sa.Column("role", _one_of(role, *ROLES), nullable=False),
-        sa.Column("via", text(length=16), nullable=False),
-        sa.Column("decided_at", moment(), nullable=False),
-    )
 
 
 def _one_of(name: str, *values: str) -> sa.Enum:

@@ -6,7 +6,6 @@ checkpoint, and the record of the deed says which positions they have. Records o
 
 import calendar
 import datetime as dt
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -21,10 +20,10 @@ from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.privacy.holds import in_words
 from ipt_workflow.service.privacy.policies import CHANGE, READ
 from ipt_workflow.store import holds as stored_holds
-from ipt_workflow.store import reaping as stored
+from ipt_workflow.store import log_months as stored
 from ipt_workflow.store import retention as stored_retention
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.reaping import StoredReaping
+from ipt_workflow.store.log_months import StoredReaping
 from ipt_workflow.store.retention import StoredPolicy
 from ipt_workflow.values.canonical import canonical
 from ipt_workflow.values.types import whole
@@ -91,7 +90,7 @@ def bounds(month: str) -> tuple[dt.datetime, dt.datetime]:
     return begins, begins + dt.timedelta(days=calendar.monthrange(begins.year, begins.month)[1])
 
 
-class Reaping:
+class LogMonths:
     """The months of a clinic's audit log that are due."""
 
     def __init__(self, clinic: Clinic) -> None:
@@ -196,7 +195,7 @@ class Reaping:
         positions = stored.positions(connection, organisation, kinds, starts, ends)
         checkpoint = stored.covering(connection, organisation, positions[-1])
         assert checkpoint is not None  # `_asked` looked in the same transaction
-        ranges = canonical([list(each) for each in stored.ranges(positions)])
+        ranges = stored.ranges(positions)
         reaping = StoredReaping(
             kind=asked.kind,
             month=asked.month,
@@ -204,7 +203,7 @@ class Reaping:
             ends_at=ends,
             records=len(positions),
             policies=",".join(month.policies),
-            positions=ranges,
+            positions=canonical([[*each] for each in ranges]),
             checkpoint_size=checkpoint.size,
             checkpoint=checkpoint.note,
             person=principal.person,
@@ -216,7 +215,7 @@ class Reaping:
             "kind": asked.kind,
             "month": asked.month,
             "records": len(positions),
-            "positions_digest": hashlib.sha256(ranges).hexdigest(),
+            "positions": [[*each] for each in ranges],
             "checkpoint": {"size": checkpoint.size, "root": checkpoint.root},
             "policies": [*month.policies],
         }
