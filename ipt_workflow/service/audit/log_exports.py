@@ -54,7 +54,7 @@ class LogExports:
         newest checkpoint of before. Raises Forbidden, LongRequestsFull, JournalBroken, and NotFound if there is no checkpoint.
         """
         await self.clinic.require(principal, "export the audit log")
-        note = await self._checkpoint(unsigned)
+        note = await self.checkpoint(unsigned)
         checkpoint = ipt_verify.read_checkpoint(note.text)
         with self.clinic.installation.long_requests.one():
             await self.clinic.log(principal, "export", "log with texts" if texts else "log")
@@ -63,14 +63,14 @@ class LogExports:
                 "log",
                 organisation=self.clinic.organisation,
                 note=note,
-                policy=self._policy(checkpoint.origin),
+                policy=self.policy(checkpoint.origin),
                 made_at=self.clinic.clock.now(),
             ) as bundle:
                 await self._files(bundle, principal, checkpoint.size, texts, progress)
         return checkpoint
 
-    async def _checkpoint(self, unsigned: Unsigned) -> SignedNote:
-        """The newest checkpoint that has its quorum of witnesses, or else the newest."""
+    async def checkpoint(self, unsigned: Unsigned) -> SignedNote:
+        """The newest checkpoint that has its quorum of witnesses, or else the newest. Signs first. Raises NotFound or JournalBroken."""
         try:
             await self._checkpoints.sign()
             await self._witnesses.submit()
@@ -94,7 +94,7 @@ class LogExports:
             unsigned("No checkpoint of late has its quorum of witnesses. `ipt-workflow witness list` says how far each is.")
         return note
 
-    def _policy(self, origin: str) -> str:
+    def policy(self, origin: str) -> str:
         """The installation's policy, or the log's keys as far as they are known here. Whoever verifies has a policy of their own."""
         if file := self.clinic.settings.log_policy_file:
             return Path(file).read_text(encoding="utf-8")
