@@ -33,7 +33,7 @@ BEGINS = re.compile(r"(is|must|has|names|lies|makes|was|lacks|holds|or|cannot) "
 # Of what no form sends: names that the service does not know, and what only programs write.
 NOT_ON_FORMS = re.compile(
     r"is not (a rule|known|a trigger).*|must be (a )?3|is allowed only with void: true|must have a value.*|has roles 3|must name what changes: 3"
-    r"|must name each client once|cannot be read; copy it from .*|is not TOML: 3"
+    r"|must name each client once|cannot be read: 3"
 )
 
 
