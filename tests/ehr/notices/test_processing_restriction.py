@@ -3,7 +3,7 @@
 from support.ehr_sender import Ehr
 from support.marks import end, mark
 
-APPOINTMENT = {"client_ref": "EHR-1", "ref": "A/1", "attendance": "5", "start": "2026-01-05T08:00:00Z"}
+APPOINTMENT = {"client_ref": "EHR-1", "ref": "A/1", "attendance": "5"}
 RISKY = {
     "client_ref": "EHR-1",
     "instrument": "phq9",
@@ -23,7 +23,7 @@ def test_risk_passes_and_a_session_waits_until_the_restriction_is_lifted(api):
         assert answer.json()["status"] == "applied", answer.text
         answer = await north.notify("consent.withdrawn", {"client_ref": "EHR-1", "scope": "recording"})
         assert answer.json()["status"] == "applied", answer.text
-        held = (await north.notify("appointment.fulfilled", APPOINTMENT)).json()
+        held = (await north.notify("appointment.fulfilled", {**APPOINTMENT, "start": api.clinic.clock.now().isoformat()})).json()
         assert held["status"] == "waiting"
         listed = (await api.get(f"/v1/notices/{held['id']}")).json()
         assert [each["rule"] for each in listed["refusals"]] == ["processing_not_restricted"]
