@@ -19,7 +19,8 @@ from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.audit.log_state import LogStateInvalid
 from ipt_workflow.service.audit.witnesses import Witnesses, cosigned_note, has_quorum
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import cosignatures, log, log_bundles, processing
+from ipt_workflow.service.privacy.secondary_use import left_out
+from ipt_workflow.store import cosignatures, log, log_bundles
 from ipt_workflow.store.log_bundles import BundledEntry
 
 CHUNK = 2000  # positions read at once
@@ -129,10 +130,14 @@ class LogExports:
             await stream.check()
             yield await self.clinic.read(read, start, min(start + CHUNK, size))
 
-    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry]) -> list[BundledEntry]:
-        """The entries without the texts that the principal may not read."""
-        named = sorted({each.course for each in entries if not each.masked})
-        masked = await self.clinic.masked(principal, named) | set(await self.clinic.read(processing.courses_restricted, named))
+    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry], texts: bool) -> list[BundledEntry]:
+        """The entries without the texts that the principal may not read, or does not want.
+
+        Nor have they those of clients who object to secondary use, or of whose data processing is restricted: the bundle names no client.
+        """
+        named = masked = {each.course for each in entries}
+        if texts:
+            masked = await self.clinic.masked(principal, named) | await left_out(self.clinic, list(named), "HOPERAT")
         return [
             msgspec.structs.replace(each, salt=None, sealed=None, masked=True) if each.course in masked else each
             for each in entries
