@@ -85,7 +85,7 @@ def open_notices(connection: sa.Connection, organisation: str) -> list[OpenNotic
     return structs.read_all(connection, statement, OpenNotice)
 
 
-class Part(msgspec.Struct, frozen=True):
+class ErasedKind(msgspec.Struct, frozen=True):
     """One kind of what is erased: in which rows, how each is named, and what becomes of them. Without `changes`, they are deleted."""
 
     kind: str
@@ -105,7 +105,7 @@ class Part(msgspec.Struct, frozen=True):
         return removal
 
 
-def parts(organisation: str, of: ErasedSubject, naming: Sequence[str], now: dt.datetime) -> list[Part]:
+def parts(organisation: str, of: ErasedSubject, naming: Sequence[str], now: dt.datetime) -> list[ErasedKind]:
     """What there is to erase. `naming` are the notices of nobody known that name the client."""
     if of.seq is not None:
         return _of_entry(organisation, of)
@@ -119,7 +119,7 @@ def parts(organisation: str, of: ErasedSubject, naming: Sequence[str], now: dt.d
     ]
 
 
-def find(connection: sa.Connection, wanted: Iterable[Part]) -> Found:
+def find(connection: sa.Connection, wanted: Iterable[ErasedKind]) -> Found:
     """What there is of each kind."""
     found: Found = {}
     for part in wanted:
@@ -129,7 +129,9 @@ def find(connection: sa.Connection, wanted: Iterable[Part]) -> Found:
     return found
 
 
-def erase(connection: sa.Connection, organisation: str, wanted: Sequence[Part], line: StoredErasure, record: LoggedEvent) -> None:
+def erase(
+    connection: sa.Connection, organisation: str, wanted: Sequence[ErasedKind], line: StoredErasure, record: LoggedEvent
+) -> None:
     """Removes it, and records that in the register and the audit log."""
     overwrite(connection)
     for part in wanted:
@@ -190,7 +192,7 @@ def _called(name: str) -> Callable[[Any], str]:
     return lambda _row: name
 
 
-def _texts(organisation: str, of: ErasedSubject) -> list[Part]:
+def _texts(organisation: str, of: ErasedSubject) -> list[ErasedKind]:
     proposal, draft, access_text, restriction = tables.proposal, tables.draft, tables.access_text, tables.restriction
     texts = sa.and_(entry_data.c.organisation == organisation, entry_data.c.course_id.in_(of.courses), _there(entry_data))
     proposals = sa.and_(
@@ -207,11 +209,11 @@ def _texts(organisation: str, of: ErasedSubject) -> list[Part]:
         restriction.c.organisation == organisation, restriction.c.course_id.in_(of.courses), restriction.c.reason != ""
     )
     return [
-        Part("entry_texts", entry_data, texts, _of_place, EMPTIED),
-        Part("proposals", proposal, proposals, _by_id, {"body": None, "comment": None, "status": declined}),
-        Part("drafts", draft, drafts, lambda row: f"{row.course_id} {row.form}", None),
-        Part("access_texts", access_text, said, lambda row: f"{row.id} {row.kind}", EMPTIED),
-        Part("restriction_reasons", restriction, reasons, _by_id, {"reason": ""}),
+        ErasedKind("entry_texts", entry_data, texts, _of_place, EMPTIED),
+        ErasedKind("proposals", proposal, proposals, _by_id, {"body": None, "comment": None, "status": declined}),
+        ErasedKind("drafts", draft, drafts, lambda row: f"{row.course_id} {row.form}", None),
+        ErasedKind("access_texts", access_text, said, lambda row: f"{row.id} {row.kind}", EMPTIED),
+        ErasedKind("restriction_reasons", restriction, reasons, _by_id, {"reason": ""}),
     ]
 
 
@@ -253,26 +255,26 @@ _ANYTHING = sa.or_(
 )
 
 
-def _notices(organisation: str, of: ErasedSubject, naming: Sequence[str]) -> list[Part]:
+def _notices(organisation: str, of: ErasedSubject, naming: Sequence[str]) -> list[ErasedKind]:
     theirs = sa.or_(notice.c.client_id == of.client, notice.c.course_id.in_(of.courses), notice.c.id.in_(naming))
     left = sa.and_(notice.c.organisation == organisation, theirs, _ANYTHING)
     held = notice.c.source_id == SOURCE_OF_GROUPS
     return [
-        Part("held_records", notice, sa.and_(left, held), _by_id, FORGOTTEN),
-        Part("notices", notice, sa.and_(left, sa.not_(held)), _by_id, FORGOTTEN),
+        ErasedKind("held_records", notice, sa.and_(left, held), _by_id, FORGOTTEN),
+        ErasedKind("notices", notice, sa.and_(left, sa.not_(held)), _by_id, FORGOTTEN),
     ]
 
 
-def _deliveries(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[Part]:
+def _deliveries(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[ErasedKind]:
     delivery, event = tables.delivery, tables.event
     theirs = sa.exists().where(
         event.c.organisation == delivery.c.organisation, event.c.position == delivery.c.position, event.c.course_id.in_(of.courses)
     )
     unsent = sa.and_(delivery.c.organisation == organisation, delivery.c.status.in_(("waiting", "dead")), theirs)
-    return [Part("deliveries", delivery, unsent, _by_id, {"status": "cancelled", "ended_at": now, "lease": None})]
+    return [ErasedKind("deliveries", delivery, unsent, _by_id, {"status": "cancelled", "ended_at": now, "lease": None})]
 
 
-def _digests(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[Part]:
+def _digests(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[ErasedKind]:
     """Digests of bodies. Where neither course, group nor client is known, all go: nobody could tell which are about this client.
 
     Before revision 0033, the scope of an imported line was made of its text. Such a row goes whole.
@@ -297,36 +299,36 @@ def _digests(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[Par
     )
     unreadable = sa.case((notice.c.type.endswith("unreadable"), notice.c.id), else_=notice.c.key)
     return [
-        Part("digests", kept, sa.and_(ours, lines), _called("line"), None),
-        Part(
+        ErasedKind("digests", kept, sa.and_(ours, lines), _called("line"), None),
+        ErasedKind(
             "digests",
             kept,
             sa.and_(ours, sa.or_(of_course, elsewhere), kept.c.body != "", sa.not_(lines)),
             _called("request"),
             {"body": ""},
         ),
-        Part("digests", notice, nobodys, _called("message"), {"body_hash": "", "content_digest": None, "key": unreadable}),
+        ErasedKind("digests", notice, nobodys, _called("message"), {"body_hash": "", "content_digest": None, "key": unreadable}),
     ]
 
 
-def _keys(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[Part]:
+def _keys(organisation: str, of: ErasedSubject, now: dt.datetime) -> list[ErasedKind]:
     key = tables.client_key
     theirs = sa.and_(key.c.organisation == organisation, key.c.course_id.in_(of.courses), key.c.wrapped.is_not(None))
-    return [Part("keys", key, theirs, _by_id, {"wrapped": None, "shredded_at": now})]
+    return [ErasedKind("keys", key, theirs, _by_id, {"wrapped": None, "shredded_at": now})]
 
 
-def _names(organisation: str, of: ErasedSubject) -> list[Part]:
+def _names(organisation: str, of: ErasedSubject) -> list[ErasedKind]:
     """What they are called. It goes last: the other conditions do not need it, and people who look on read the lines in this order."""
     label = tables.client_label
     called = sa.and_(label.c.organisation == organisation, label.c.client_id == of.client, label.c.sealed.is_not(None))
     named = sa.and_(client.c.organisation == organisation, client.c.id == of.client, client.c.ref.is_not(None))
     return [
-        Part("client_label", label, called, lambda row: str(row.client_id), {"sealed": None}),
-        Part("client_reference", client, named, _by_id, {"ref": None}),
+        ErasedKind("client_label", label, called, lambda row: str(row.client_id), {"sealed": None}),
+        ErasedKind("client_reference", client, named, _by_id, {"ref": None}),
     ]
 
 
-def _of_entry(organisation: str, of: ErasedSubject) -> list[Part]:
+def _of_entry(organisation: str, of: ErasedSubject) -> list[ErasedKind]:
     kept, seq = tables.idempotency, of.seq or 0
     (course_id,) = of.courses
     own = sa.and_(
@@ -346,7 +348,7 @@ def _of_entry(organisation: str, of: ErasedSubject) -> list[Part]:
         sa.or_(notice.c.body_hash != "", notice.c.content_digest.is_not(None)),
     )
     return [
-        Part("entry_texts", entry_data, own, _of_place, EMPTIED),
-        Part("digests", kept, requests, _called("request"), {"body": ""}),
-        Part("digests", notice, made, _called("message"), {"body_hash": "", "content_digest": None}),
+        ErasedKind("entry_texts", entry_data, own, _of_place, EMPTIED),
+        ErasedKind("digests", kept, requests, _called("request"), {"body": ""}),
+        ErasedKind("digests", notice, made, _called("message"), {"body_hash": "", "content_digest": None}),
     ]

@@ -188,8 +188,7 @@ def made(tmp_path_factory):
 
 
 NEVER = dict.fromkeys(
-    ("client_id", "course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id"),
-    NOBODY("course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id", "mark_id"),
+    ("client_id", "course_id", "other_id", "proposal_id", "group_id", "session_id", "cover_id", "access_id", "mark_id"),
     NOBODY,
 ) | dict.fromkeys(("token_id", "source_id", "person_id", "system_id", "client_ref"), "nobody")
 

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.settings import Settings
+from ipt_workflow.service.clinic import open_clinic
 from ipt_workflow.service.upgrade import upgrade
 from ipt_workflow.store.clinic_database import ClinicDatabase
 from ipt_workflow.store.database import Connection
@@ -76,7 +77,7 @@ def empty(folder: Path, server: str | None = None) -> Settings:
 
 @cache
 def _migrated(server: str | None) -> str:
-    """The URL of a migrated database with its staff, which is the template of all others."""
+    """The URL of a migrated database with its staff and the protocols of its files, which is the template of all others."""
     url = create(server) if server else f"sqlite:///{Path(TEMPLATES.name) / 'ipt.db'}"
     asyncio.run(_migrate(url))
     return url
@@ -87,6 +88,7 @@ async def _migrate(url: str) -> None:
     await database.write(upgrade, settings_of(url))
     await database.write(staff.add, organisations=[staff.ORGANISATION])
     await database.close()
+    await (await open_clinic(settings_of(url))).installation.close()
 
 
 class OpenDatabase(ClinicDatabase):

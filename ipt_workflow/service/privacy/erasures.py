@@ -20,7 +20,7 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import erasures as stored
 from ipt_workflow.store import holds as stored_holds
 from ipt_workflow.store.database import Connection
-from ipt_workflow.store.erasures import ErasedSubject, Found, Part, StoredErasure
+from ipt_workflow.store.erasures import ErasedKind, ErasedSubject, Found, StoredErasure
 
 ERASE, READ = "erase a client", "read erasures"
 ERASED, ENTRY_ERASED = "client erased", "text of an entry erased"
@@ -199,7 +199,7 @@ class Erasures:
 
     def _planned(
         self, connection: Connection, organisation: str, order: ErasureOrder
-    ) -> tuple[StoredErasure, ErasedSubject, list[Part]]:
+    ) -> tuple[StoredErasure, ErasedSubject, list[ErasedKind]]:
         """What an erasure removes, and the line of the register that says so."""
         of, now = _subject(connection, organisation, order), self.clinic.clock.now()
         wanted = stored.parts(organisation, of, _naming(connection, organisation, of), now)
