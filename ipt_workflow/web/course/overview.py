@@ -76,6 +76,7 @@ async def course(request: PageRequest, course_id: FromPath[str]) -> Response[byt
         linked=[{"id": each.id, "text": _other_course(each)} for each in found.linked],
         looks=[_look(found, each) for each in found.looks],
         looks_days=LOOKS_DAYS,
+        may_report=not (found.relation and found.relation.writes is not None),  # not by emergency access
     )
 
 
