@@ -44,6 +44,10 @@ MINIMAL = {
     database: _more(f"minimal-{database.lower()}", f"transitions/s, return=minimal ÷ whole answers, {database}", 1.1, 1.2)
     for database in DATABASES
 }
+LOG = {
+    database: _more(f"log-{database.lower()}", f"transitions/s, with the tree ÷ without, {database}", 0.9, 0.97)
+    for database in DATABASES
+}
 NOTICES = {
     database: _more(f"notices-{database.lower()}", f"signed notices/s ÷ transitions/s, {database}, 16 clients", 0.5, 0.8)
     for database in DATABASES
