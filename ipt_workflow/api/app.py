@@ -134,7 +134,11 @@ class Application:
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
             log = partial(clinics.run_each, partial(_keep_log, calls))
             background = (early, log, clinics.watch, failures.run, token_uses.run)
-            async with database_of_verifier(self.settings) as database, relaying, AsyncExitStack() as beside:
+            async with (
+                database_of_verifier(self.settings, clinic.installation.keys) as database,
+                relaying,
+                AsyncExitStack() as beside,
+            ):
                 if self.settings.verifier:
                     await beside.enter_async_context(_beside(partial(clinics.run_each, partial(_verify, database))))
                 for each in background:
