@@ -1,6 +1,7 @@
 """The verb of an auditor who takes the whole log away: a bundle that they verify where nobody of the clinic can help."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.audit.log_state import LogStateInvalid
 from ipt_workflow.service.audit.witnesses import Witnesses, cosigned_note, has_quorum
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.secondary_use import left_out
 from ipt_workflow.store import cosignatures, log, log_bundles
 from ipt_workflow.store.log_bundles import BundledEntry
 
@@ -113,10 +115,10 @@ class LogExports:
                 held = await self.clinic.read(log_bundles.leaf_hashes, number)
                 write(held[: (size - number * tree.WIDTH) * tree.HASH_BYTES])
         with bundle.file(ipt_verify.ENTRIES) as write:
-            async for entries in self._chunks(principal, log_bundles.entries, size):
-                write(_lines(await self._readable(principal, entries, texts)))
+            async for entries in self._chunks(principal, partial(log_bundles.entries, texts=texts), size):
+                write(_lines(await self._readable(principal, entries)))
                 progress(CHUNK)
-            write(_lines(await self._readable(principal, await self.clinic.read(log_bundles.unlogged_entries), texts)))
+            write(_lines(await self._readable(principal, await self.clinic.read(log_bundles.unlogged_entries, texts=texts))))
         with bundle.file(ipt_verify.RECORDS) as write:
             async for records in self._chunks(principal, log_bundles.records, size):
                 write(_lines(records))
@@ -128,10 +130,13 @@ class LogExports:
             await stream.check()
             yield await self.clinic.read(read, start, min(start + CHUNK, size))
 
-    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry], texts: bool) -> list[BundledEntry]:
-        """The entries without the texts that the principal may not read, or does not want."""
-        named = {each.course for each in entries}
-        masked = await self.clinic.masked(principal, named) if texts else named
+    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry]) -> list[BundledEntry]:
+        """The entries without the texts that the principal may not read.
+
+        Nor have they those of clients who object to secondary use, or of whose data processing is restricted: the bundle names no client.
+        """
+        named = sorted({each.course for each in entries if not each.masked})
+        masked = await self.clinic.masked(principal, named) | await left_out(self.clinic, named, "HOPERAT")
         return [
             msgspec.structs.replace(each, salt=None, sealed=None, masked=True) if each.course in masked else each
             for each in entries
