@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ipt_workflow.journal.audit import record_bytes
 from ipt_workflow.journal.proof import ipt_verify, tree
 from ipt_workflow.journal.proof.leaves import ENTRY, RECORD
-from ipt_workflow.store import log
+from ipt_workflow.store import log, log_bundles
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.log_bundles import BundledEntry, BundledRecord
 from ipt_workflow.store.schema import tables
@@ -46,15 +46,9 @@ def entries(connection: sa.Connection, organisation: str, courses: Sequence[str]
         .where(entry.c.organisation == organisation, _among(connection, entry.c.course_id, courses))
         .order_by(entry.c.course_id, entry.c.seq)
     )
-    return [
-        PlacedEntry(
-            BundledEntry(
-                course=row.course_id, seq=row.seq, canonical=_text(row.canonical), salt=row.salt, sealed=_text(row.sealed)
-            ),
-            row.position,
-        )
-        for row in connection.execute(statement)
-    ]
+    rows = connection.execute(statement).all()
+    bundled = log_bundles.opened(connection, organisation, rows)
+    return [PlacedEntry(each, row.position) for each, row in zip(bundled, rows, strict=True)]
 
 
 def records(connection: sa.Connection, organisation: str, courses: Sequence[str], size: int) -> list[ProvedRecord]:

@@ -40,7 +40,7 @@ class BundledRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def entries(connection: sa.Connection, organisation: str, start: int, end: int) -> list[BundledEntry]:
     """The entries at the positions from `start` to before `end`, in order."""
-    return _opened(connection, organisation, connection.execute(_entries, _bounds(organisation, start, end)).all())
+    return opened(connection, organisation, connection.execute(_entries, _bounds(organisation, start, end)).all())
 
 
 def records(connection: sa.Connection, organisation: str, start: int, end: int) -> list[BundledRecord]:
@@ -51,7 +51,7 @@ def records(connection: sa.Connection, organisation: str, start: int, end: int) 
 
 def unlogged_entries(connection: sa.Connection, organisation: str) -> list[BundledEntry]:
     """Entries that have no position and do not wait for one."""
-    return _opened(connection, organisation, connection.execute(_unlogged_entries, {"owner": organisation}).all())
+    return opened(connection, organisation, connection.execute(_unlogged_entries, {"owner": organisation}).all())
 
 
 def unlogged_records(connection: sa.Connection, organisation: str) -> list[BundledRecord]:
@@ -66,7 +66,7 @@ def leaf_hashes(connection: sa.Connection, organisation: str, number: int) -> by
     return held.get((0, number), b"").ljust(tree.WIDTH * tree.HASH_BYTES, b"\0")
 
 
-def _opened(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[BundledEntry]:
+def opened(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[BundledEntry]:
     """The entries of rows, with their texts as they were written."""
     texts = client_keys.opened(connection, organisation, [(row.salt, row.sealed) for row in rows])
     return [
