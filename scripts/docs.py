@@ -18,7 +18,7 @@ import typer
 from msgspec import inspect as shapes
 
 from ipt_workflow import gate, groups
-from ipt_workflow.access import marks, policy, retention
+from ipt_workflow.access import erasure, marks, policy, retention
 from ipt_workflow.api import openapi, scopes, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
@@ -501,6 +501,10 @@ def retention_examples() -> str:
     return table(("name", "kind", "where", "term", "from", "citation", "verified"), rows)
 
 
+def erased_table() -> str:
+    return table(("kind", "what goes"), ((f"`{kind}`", words) for kind, words in erasure.KINDS.items()))
+
+
 def command_list() -> str:
     return "\n".join(_command(path, each) for path, each in commands(typer.main.get_command(command_line), ("ipt-workflow",)))
 
@@ -668,6 +672,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "marks": mark_table,
     "retention-kinds": retention_kinds,
     "retention-examples": retention_examples,
+    "erased-kinds": erased_table,
     "commands": command_list,
     "routes": route_table,
     "scopes": scope_table,

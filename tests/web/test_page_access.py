@@ -135,6 +135,11 @@ ROWS |= {
     ("GET", "/admin/systems/{system_id}"): ADMIN.format(404),
     ("POST", "/admin/systems/{system_id}"): ADMIN_POST.format(404),
     ("POST", "/admin/systems/{system_id}/revoke"): ADMIN_POST.format(404),
+    ("GET", "/admin/erasures"): "303 403 403 200 200 200",
+    ("GET", "/admin/erasures/new"): "303 403 403 200 403 200",
+    ("POST", "/admin/erasures/new"): "403 403 403 422 403 422",  # nothing is filled in
+    ("POST", "/admin/erasures/again"): "403 403 403 303 403 303",
+    ("GET", "/admin/erasures/{erasure_id}"): "303 403 403 404 404 404",
     ("GET", "/admin/marks"): "303 403 403 200 200 200",
     ("GET", "/admin/marks/new/{mark_kind}"): "303 403 403 200 403 200",
     ("POST", "/admin/marks/new/{mark_kind}"): "403 403 403 422 403 422",  # nothing is filled in
@@ -160,7 +165,7 @@ ROWS |= {
     ("GET", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "303 403 403 404 404 404",
     ("POST", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "403 403 403 404 403 403",
 }
-NONE_SUCH = ("group", "proposal", "access", "person", "source", "subscription", "delivery", "token", "system", "cover")
+NONE_SUCH = ("erasure", "group", "proposal", "access", "person", "source", "subscription", "delivery", "token", "system", "cover")
 GIVEN = {
     "mark_kind": "hold",
     "mark_id": "nothing",
