@@ -14,6 +14,7 @@ from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.installation import key_ring
 from ipt_workflow.store import log_checks
 from ipt_workflow.store import verification_rounds as stored
 from ipt_workflow.store.clinic_database import ClinicDatabase
@@ -39,7 +40,12 @@ async def database_of_verifier(settings: Settings) -> AsyncIterator[Database | N
     if not settings.verifier_database_url:
         yield None
         return
-    database = open_database(settings.verifier_database_url, statement_seconds=settings.statement_seconds, connections=1)
+    database = open_database(
+        settings.verifier_database_url,
+        statement_seconds=settings.statement_seconds,
+        connections=1,
+        keys=key_ring(settings),
+    )
     try:
         if await database.read(stored.may_write):
             raise VerifierMayWrite(
