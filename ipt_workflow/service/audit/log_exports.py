@@ -130,14 +130,13 @@ class LogExports:
             await stream.check()
             yield await self.clinic.read(read, start, min(start + CHUNK, size))
 
-    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry], texts: bool) -> list[BundledEntry]:
-        """The entries without the texts that the principal may not read, or does not want.
+    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry]) -> list[BundledEntry]:
+        """The entries without the texts that the principal may not read.
 
         Nor have they those of clients who object to secondary use, or of whose data processing is restricted: the bundle names no client.
         """
-        named = masked = {each.course for each in entries}
-        if texts:
-            masked = await self.clinic.masked(principal, named) | await left_out(self.clinic, list(named), "HOPERAT")
+        named = sorted({each.course for each in entries if not each.masked})
+        masked = await self.clinic.masked(principal, named) | await left_out(self.clinic, named, "HOPERAT")
         return [
             msgspec.structs.replace(each, salt=None, sealed=None, masked=True) if each.course in masked else each
             for each in entries
