@@ -191,7 +191,7 @@ def _records(connection: sa.Connection, known: dict[str, Any]) -> SliceRecords:
 
 def _removed(connection: sa.Connection, organisation: str) -> list[tuple[int, int]]:
     """The ranges of positions whose records were removed, as the records of the log say who removed them: a row beside the log proves nothing."""
-    ranges = []
+    ranges: list[tuple[int, int]] = []
     for row in connection.execute(_reapings, {"owner": organisation}):
         deeds = {"owner": organisation, "person": row.person, "since": row.decided_at - AROUND, "until": row.decided_at + AROUND}
         for raw in connection.execute(_deeds, deeds).scalars():
