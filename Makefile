@@ -63,11 +63,15 @@ css: provider ## Build the pages' style sheet from the parts of govuk-frontend t
 sandbox: install ## Serve a rehearsal on var/sandbox.db, with a clock that is moved over HTTP, and print tokens
 	@IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow sandbox
 
-serve: install ## Migrate and fill var/demo.db, print tokens, and serve it
+serve: install ## Migrate and fill var/demo.db, show a client's rights on it, print tokens, and serve it
 	@mkdir -p var
+	@test -e var/demo.db || rm -rf var/demo-log.keys* var/demo-rights*
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow demo
-	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
+	-@test -e var/demo-rights.txt || IPT_DATABASE_URL=sqlite:///var/demo.db IPT_LOG_KEY_FILE=var/demo-log.keys \
+		$(BIN)/python scripts/demo_rights.py var/demo-rights >var/demo-rights.txt
+	@echo "A client's rights and the proof of the log, step by step: var/demo-rights.txt"
+	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_LOG_KEY_FILE=var/demo-log.keys IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
 
 serve-postgres: install ## Do the same on its own PostgreSQL server, in var/postgres
 	@mkdir -p var

@@ -15,6 +15,7 @@ from bench.postgres import ROLES, USER, Postgres
 from bench.processes import HOST, BenchFailed, free_port, run, started, wait_for
 
 COMMAND = Path(sys.executable).parent / "ipt-workflow"
+TREELESS = (sys.executable, "-m", "bench.treeless")
 THERAPIST = "therapist-1"  # of the demonstration
 WHOLE = 20  # the least version of the demonstration's course to copy: in its middle phase
 BEGUN = 3  # the least version of the other course to copy: just started
@@ -50,14 +51,20 @@ def demonstration(url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(url: str, log: Path, processes: int = 1, settings: Mapping[str, str] | None = None) -> Iterator[list[Served]]:
+def serving(
+    url: str,
+    log: Path,
+    processes: int = 1,
+    settings: Mapping[str, str] | None = None,
+    command: Sequence[str | Path] = (COMMAND,),
+) -> Iterator[list[Served]]:
     """Processes of the service over one database, each on its own port, all ready. `settings` differ from the default ones."""
     with contextlib.ExitStack() as stack:
         served = []
         for _ in range(processes):
             port = free_port()
-            command = [COMMAND, "serve", "--host", HOST, "--port", str(port)]
-            process = stack.enter_context(started(command, log, {**environ(url), **(settings or {})}))
+            arguments = [*command, "serve", "--host", HOST, "--port", str(port)]
+            process = stack.enter_context(started(arguments, log, {**environ(url), **(settings or {})}))
             wait_for(port, "/health/ready", process, log)
             served.append(Served(port, process.pid))
         yield served

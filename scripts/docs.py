@@ -18,7 +18,7 @@ import typer
 from msgspec import inspect as shapes
 
 from ipt_workflow import gate, groups
-from ipt_workflow.access import policy
+from ipt_workflow.access import erasure, marks, policy, retention
 from ipt_workflow.api import openapi, scopes, webhooks
 from ipt_workflow.api.app import litestar_app
 from ipt_workflow.api.problems import PROBLEMS
@@ -35,6 +35,7 @@ from ipt_workflow.protocols import definition
 from ipt_workflow.protocols import files as protocol_files
 from ipt_workflow.runtime import logs, settings
 from ipt_workflow.runtime.metrics import Metrics
+from ipt_workflow.service.privacy import policies
 from ipt_workflow.store.databases import meanings
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values.identities import FORMAT
@@ -45,15 +46,15 @@ MARKED = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)
 
 AUDIT_MEANS = {
     "transition": "A trigger was accepted: one entry of a course's journal.",
-    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or what the scopes of their token do not cover (`rules` is `scope`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404). A preview that is not permitted leaves no record.",
-    "read": "A course, a caseload, a history, options, a preview, proposals, notices, sessions to attest, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown.",
+    "refusal": "Rules refused a trigger (`rules` names them), or a caller tried to read or do what their role may not (`rules` is `role`), or what the scopes of their token do not cover (`rules` is `scope`), or asked for what exists, but not for them (`rules` is `hidden`; they were answered 404), or for whom processing is restricted (`rules` is `processing_restriction` and the ground). A preview that is not permitted leaves no record.",
+    "read": "A course, a caseload, a history, options, a preview, proposals, notices, sessions to attest, a source's own messages, groups, events, deliveries or this log were read. The record names every course that was shown. Where processing is restricted, `rules` is `processing_restriction` and the ground.",
     "export": "The audit log was exported.",
     "sign_in": "A person signed in or out, took another role, was not let in (`rules` says why: [sign-in](sign-in.md#attempts)), or changed their own passkeys, codes or password; or a session was ended. A system got an access token.",
-    "config": "A token was created or revoked. A link to enrol was made, or everything with which somebody signs in was revoked. A person was added or changed (with the new roles), left or came back. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A system was added, changed (with the names of what changed) or revoked. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved.",
+    "config": "A token was created or revoked. A link to enrol was made, or everything with which somebody signs in was revoked. A person was added or changed (with the new roles), left or came back. A subscription was created, changed, rotated, pinged, paused, resumed, disabled or deleted. A source was added, changed (with each new value), rotated, disabled or enabled. A system was added, changed (with the names of what changed) or revoked. A group was made, a course joined or left it, or its facilitators were named. A sandbox's clock was moved. A retention policy was put in force or ended, or a month of this log was removed.",
     "proposal": "A command was proposed, or a proposal was declined, returned for revision, or lapsed. A cosigned proposal is a transition.",
     "delivery": "An event was delivered to a subscription, given up (`dead`) or withheld, or deliveries were replayed. The actor is the subscription.",
     "notice": "The outcome of an EHR's notice, or of a group's record that waited: `applied`, `waiting`, `ignored`, `dismissed`, or refused because its id came with another body. The actor is the source, or the person who resolved it.",
-    "access": "Access beyond one's own clients began, ended or was reviewed: cover, emergency access, a restricted course, unmasked text.",
+    "access": "Access beyond one's own clients began, ended or was reviewed: cover, emergency access, a restricted course, unmasked text. A mark on a client's record was set or ended (`rules` is its ground). A client was erased, or a record that was due was erased or kept.",
 }
 ROLE_MEANS = {
     "therapist": "gives the therapy; sees and changes their own courses",
@@ -63,6 +64,7 @@ ROLE_MEANS = {
     "auditor": "reads everything, exports and verifies; never writes",
     "operator": "runs the installation: manages organisations, reads metrics; sees no course",
 }
+VERIFIED = {"law": "in the law itself", "secondary": "in another text about it", "no": "**not verified**"}
 PART_WORDS = {
     "new": "–",
     "first": "first phase",
@@ -467,6 +469,42 @@ def audit_table() -> str:
     return table(("kind", "what it records"), ((f"`{kind}`", AUDIT_MEANS[kind]) for kind in ("transition", *tables.AUDIT_KINDS)))
 
 
+def mark_table() -> str:
+    """The grounds of marks on clients' records."""
+    rows = ((f"`{kind}`", f"`{ground}`", means) for kind, grounds in marks.GROUNDS.items() for ground, means in grounds.items())
+    return table(("kind", "ground", "which means"), rows)
+
+
+def retention_kinds() -> str:
+    """What a retention policy may be about."""
+    rows = (
+        (f"`{kind}`", means, ", ".join(f"`{each}`" for each in retention.ANCHORS[kind])) for kind, means in retention.MEANS.items()
+    )
+    return table(("kind", "what is kept", "anchors"), rows)
+
+
+def retention_examples() -> str:
+    """The examples of retention policies that ship."""
+    found = policies.examples(DOCS.parent / "config" / "retention.toml")
+    rows = (
+        (
+            f"`{each.name}`",
+            f"`{each.kind}`",
+            each.jurisdiction,
+            f"{each.bound} of `{each.period}`",
+            f"`{each.anchor}`",
+            each.citation,
+            VERIFIED[each.verified],
+        )
+        for each in found
+    )
+    return table(("name", "kind", "where", "term", "from", "citation", "verified"), rows)
+
+
+def erased_table() -> str:
+    return table(("kind", "what goes"), ((f"`{kind}`", words) for kind, words in erasure.KINDS.items()))
+
+
 def command_list() -> str:
     return "\n".join(_command(path, each) for path, each in commands(typer.main.get_command(command_line), ("ipt-workflow",)))
 
@@ -631,6 +669,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     "roles": role_table,
     "attention": attention_table,
     "audit-kinds": audit_table,
+    "marks": mark_table,
+    "retention-kinds": retention_kinds,
+    "retention-examples": retention_examples,
+    "erased-kinds": erased_table,
     "commands": command_list,
     "routes": route_table,
     "scopes": scope_table,

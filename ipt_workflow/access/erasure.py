@@ -47,11 +47,66 @@ class NewErasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     seq: Seq | None = None
 
 
-class RemainingPart(msgspec.Struct, frozen=True):
-    """Something that remains after an erasure, and why."""
+# What remains, and why. `{count}` and `{names}` are filled in.
+REMAINS: Mapping[str, tuple[str, str]] = {
+    "structure": (
+        "structure",
+        (
+            "It proves what happened, when and by whom, and courses go on by it. It holds codes, counts, totals of measures and the EHR's"
+            " names of appointments, and no words."
+        ),
+    ),
+    "other_entries": (
+        "other entries",
+        "Their texts correct this entry, or are corrected by it: {names}. Erase them too if they say the same.",
+    ),
+    "records": ("records of the audit log", "They prove who read and wrote what, and name courses by our own ids."),
+    "recipients": ("copies at subscribers", "They have what was delivered to them: {names}. Ask them to erase it."),
+    "exports": ("exports and prints that people made", "Nobody knows where they are."),
+    "copies": (
+        "backups, replicas and archives",
+        (
+            "They hold what they held when they were made. Replace them, or let their time run out. The reference, and what was not under a"
+            " key (messages, proposals, labels), can be read there."
+        ),
+    ),
+    "shredded": (
+        "texts under shredded keys, in copies",
+        "{count} texts cannot be read any more in copies that do not hold the table client_key.",
+    ),
+    "unsealed": (
+        "texts under no key, in copies",
+        "Shredding was not possible for {count} texts: they were written without IPT_SECRET_KEYS, and can be read in copies.",
+    ),
+    "one_key": (
+        "the text, in copies",
+        "Shredding was not possible: its key opens the other texts of the course too, or it is under none.",
+    ),
+    "archive": ("archive of the WAL", "This server archives its WAL. Remove what is older than the erasure."),
+    "free_pages": (
+        "free pages of the file",
+        "What was removed is overwritten. Earlier changes may have left parts in free pages and in the WAL: run VACUUM, and a checkpoint.",
+    ),
+    "old_rows": (
+        "old rows and WAL",
+        "PostgreSQL leaves old rows until VACUUM FULL of the tables, and its WAL until the files are overwritten or removed.",
+    ),
+}
 
+
+class RemainingPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that remains after an erasure, and why. `kind` is its code; `count` and `names` say of how many and of which."""
+
+    kind: str
     what: str
     why: str
+    count: int | None = None
+    names: tuple[str, ...] = ()
+
+
+def remaining(kind: str, count: int | None = None, names: tuple[str, ...] = ()) -> RemainingPart:
+    what, why = REMAINS[kind]
+    return RemainingPart(kind=kind, what=what, why=why.format(count=count, names=", ".join(names)), count=count, names=names)
 
 
 def faults(new: NewErasure) -> list[Fault]:

@@ -21,7 +21,7 @@ Note = Annotated[str | None, typer.Option(help="What else is to be said. It is s
 def set_mark(
     kind: Kind,
     client_ref: Annotated[str, typer.Argument(help="The EHR's reference of the client, exactly.")],
-    ground: Annotated[str, typer.Option(help="The ground, a code: docs/privacy.md lists them.")],
+    ground: Annotated[str, typer.Option(help="The ground, a code: docs/access.md lists them.")],
     person: As,
     role: ForRights = "supervisor",
     note: Note = None,

@@ -109,17 +109,10 @@ def due(
         print_json(found)
         return
     rows = [
-        (
-            each.client,
-            each.client_ref,
-            each.since,
-            "overdue" if each.overdue else "",
-            ", ".join(each.policies),
-            "; ".join(each.holds),
-        )
+        (each.client, each.client_ref, each.since, ", ".join(each.policies), _remarks(each.overdue, each.holds))
         for each in found.items
     ]
-    print_table(("client", "reference", "since", "", "policies", "holds"), rows)
+    print_table(("client", "reference", "since", "by", ""), rows)
     if found.next is not None:
         out.print(f"There may be more: --after {found.next}", markup=False)
 
@@ -203,6 +196,10 @@ def reap(
         return
     verb = "would go" if found.dry_run else "are gone"
     out.print(f"{found.month.records} records of {kind} {month} {verb}.", markup=False)
+
+
+def _remarks(overdue: bool, holds: Any) -> str:
+    return ", ".join(each for each in ("overdue" if overdue else "", "on hold" if holds else "") if each)
 
 
 def _decide(given: dict[str, Any], person: str, role: str, *, dry_run: bool, as_json: bool) -> None:

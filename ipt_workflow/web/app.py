@@ -28,7 +28,7 @@ from ipt_workflow.web.forgery import OwnPages, token_check
 from ipt_workflow.web.groups import handlers as groups
 from ipt_workflow.web.history import put_right, timeline
 from ipt_workflow.web.language import Language
-from ipt_workflow.web.privacy import marks, retention
+from ipt_workflow.web.privacy import client_reports, erasures, marks, retention
 from ipt_workflow.web.readable import ReadableForm
 from ipt_workflow.web.supervision import handlers as supervision
 from ipt_workflow.web.visitors import Visitor
@@ -43,7 +43,7 @@ SIGNED_IN = (
     *(search, clients, rules, exports, verifications, entries),
     *(supervision, groups),
     *(admin, retention),
-    *(marks,),
+    *(marks, client_reports, erasures),
 )
 OPEN = (sign_in, local_sign_in, launch, patterns)  # with OPEN_HANDLERS, which answer everybody
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
 from ipt_workflow.journal.proof import ipt_verify
-from ipt_workflow.service.audit.log_state import LogState
+from ipt_workflow.service.audit.log_state import LogState, SignedSize
 
 ORIGIN = "ipt-workflow/log/default"
 
@@ -85,7 +85,7 @@ def test_without_keys_it_is_said_how_to_make_them():
 def test_an_older_database_is_shown_and_resumed(folder):
     answer("log", "key")
     signed = answer("log", "sign")
-    LogState(folder / "log.keys").know(ORIGIN, signed["size"] + 7)
+    LogState(folder / "log.keys").know(ORIGIN, SignedSize(signed["size"] + 7, "root"))
     shown = run("log", "show")
     assert shown.exit_code == 1
     assert "It is an older database" in shown.stderr

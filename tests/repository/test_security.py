@@ -10,6 +10,7 @@ import pytest
 TESTS = Path(__file__).parent.parent
 PAGE = TESTS.parent / "docs" / "security.md"
 ACCESS = TESTS.parent / "docs" / "access.md"
+PRIVACY = TESTS.parent / "docs" / "privacy.md"
 ID = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}")
 TEST = re.compile(r"`([a-z0-9_/]+\.py)::(test_\w+)`")
 OPEN = re.compile(r"\*\*open\*\*: (issue [0-9]+|no time frame)")
@@ -59,11 +60,11 @@ def test_a_row_names_tests_that_exist_or_says_what_is_open(row):
     assert [name for path, name in tests if name not in functions(path)] == []
 
 
-CLAIMS = [line for line in ACCESS.read_text(encoding="utf-8").splitlines() if "::test_" in line]
+CLAIMS = [line for page in (ACCESS, PRIVACY) for line in page.read_text(encoding="utf-8").splitlines() if "::test_" in line]
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[each.split("|")[1].strip() for each in CLAIMS])
-def test_a_claim_about_access_names_tests_that_exist(claim):
+def test_a_claim_about_access_or_privacy_names_tests_that_exist(claim):
     tests = TEST.findall(claim)
     assert claim.count("::") == len(tests) > 0
     assert [name for path, name in tests if not (TESTS / path).is_file() or name not in functions(path)] == []

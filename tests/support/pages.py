@@ -2,7 +2,14 @@
 
 import re
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from ipt_workflow.access.erasure import NewErasure
+from ipt_workflow.access.principal import Principal
+from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.erasures import Erasures
+from support import databases, service_walk
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -18,11 +25,14 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 def erase(url: str) -> None:
-    """Erases a client from a SQLite database as docs/audit.md says."""
-    (statements,) = blocks("audit.md", "sql")
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-    connection.executescript(f"BEGIN; {statements} COMMIT;")
-    connection.close()
+    """Erases the client EHR-4711, as `client erase` does, in a thread: a test may have an event loop of its own."""
+
+    async def work(clinic: Clinic) -> None:
+        new = NewErasure(client_ref="EHR-4711", ground="objection")
+        await Erasures(clinic).erase(Principal(person="admin-1", role="admin", via="cli"), lambda: new)
+
+    with ThreadPoolExecutor() as thread:
+        thread.submit(service_walk.with_clinic, databases.settings_of(url), work).result()
 
 
 def erase_course(url: str, course: str) -> None:

@@ -61,6 +61,11 @@ ROWS = {
     ("GET", "/courses/{course_id}/do/record_measure"): WRITTEN,
     ("POST", "/courses/{course_id}/do/record_measure"): "403 422 404 403 403 404",
     ("GET", "/courses/{course_id}/history"): COURSE,
+    ("GET", "/courses/{course_id}/rights"): COURSE,
+    ("GET", "/courses/{course_id}/rights/disclosure"): "303 200 404 200 403 404",
+    ("POST", "/courses/{course_id}/rights/disclosure"): "403 422 404 422 403 404",  # nothing is filled in
+    ("GET", "/courses/{course_id}/rights/export"): COURSE,
+    ("POST", "/courses/{course_id}/rights/export"): "403 422 404 422 422 404",
     ("GET", "/courses/{course_id}/history/{seq}"): COURSE,
     ("GET", "/courses/{course_id}/history/{seq}/put-right"): "303 200 404 200 403 404",
     ("POST", "/courses/{course_id}/history/{seq}/put-right"): "403 422 404 422 403 404",
@@ -112,7 +117,7 @@ ROWS |= {
 ROWS |= {("GET", f"/admin/people/{{person_id}}{path}"): ADMIN.format(404) for path in ("", "/change", "/leave")}
 ROWS |= {
     ("POST", f"/admin/people/{{person_id}}/{path}"): ADMIN_POST.format(404)
-    for path in ("change", "leave", "return", "link", "revoke")
+    for path in ("change", "leave", "return", "link", "revoke", "sessions/{session_id}/end")
 }
 ROWS |= {("GET", f"/admin/sources/{{source_id}}{path}"): ADMIN.format(404) for path in ("", "/key")}
 ROWS |= {("POST", f"/admin/sources/{{source_id}}{path}"): ADMIN_POST.format(404) for path in ("", "/key", "/disable", "/enable")}
@@ -130,6 +135,11 @@ ROWS |= {
     ("GET", "/admin/systems/{system_id}"): ADMIN.format(404),
     ("POST", "/admin/systems/{system_id}"): ADMIN_POST.format(404),
     ("POST", "/admin/systems/{system_id}/revoke"): ADMIN_POST.format(404),
+    ("GET", "/admin/erasures"): "303 403 403 200 200 200",
+    ("GET", "/admin/erasures/new"): "303 403 403 200 403 200",
+    ("POST", "/admin/erasures/new"): "403 403 403 422 403 422",  # nothing is filled in
+    ("POST", "/admin/erasures/again"): "403 403 403 303 403 303",
+    ("GET", "/admin/erasures/{erasure_id}"): "303 403 403 404 404 404",
     ("GET", "/admin/marks"): "303 403 403 200 200 200",
     ("GET", "/admin/marks/new/{mark_kind}"): "303 403 403 200 403 200",
     ("POST", "/admin/marks/new/{mark_kind}"): "403 403 403 422 403 422",  # nothing is filled in
@@ -155,7 +165,7 @@ ROWS |= {
     ("GET", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "303 403 403 404 404 404",
     ("POST", "/admin/protocols/{protocol_id}/{before}/move/{after}"): "403 403 403 404 403 403",
 }
-NONE_SUCH = ("group", "proposal", "access", "person", "source", "subscription", "delivery", "token", "system", "cover")
+NONE_SUCH = ("erasure", "group", "proposal", "access", "person", "source", "subscription", "delivery", "token", "system", "cover")
 GIVEN = {
     "mark_kind": "hold",
     "mark_id": "nothing",

@@ -13,7 +13,7 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault, IptError
 from ipt_workflow.journal.proof import ipt_verify
-from ipt_workflow.journal.proof.ipt_verify import Checkpoint
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint, SignedNote
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.audit import log_keys
@@ -102,11 +102,25 @@ class Checkpoints:
         last = standing.last
         if known and known.size > standing.size:
             raise LogRefused("behind", BEHIND.format(size=standing.size, lost=known.size))
-        if known and known.root is not None and standing.roots[known.size] != known.root:
+        if known and standing.roots[known.size] != known.root:
             raise LogRefused("forked", FORKED.format(lost=known.size))
         if last and last.origin == origin.origin and standing.roots.get(last.size) != last.root:
             raise LogRefused("forked", FORKED.format(lost=last.size))
         return standing, known
+
+    async def hear(self, note: SignedNote) -> bool:
+        """Keeps a checkpoint that this log has signed and its database does not have, as after a restore. From then on nothing is signed.
+
+        Whoever holds one may bring it. Returns whether it was kept. Raises NotProved if a signature of the log is wrong.
+        """
+        origin, found = await self._origin(), ipt_verify.read_checkpoint(note.text)
+        ours = [each.key for each in self._keys(origin.origin)]
+        if found.origin != origin.origin or not any(ipt_verify.holds(each, note) for each in ours):
+            return False
+        root, standing = ipt_verify.encoded(found.root), await self.clinic.read(stored.standing, (found.size,))
+        if standing.roots.get(found.size) == root:
+            return False
+        return self._state.know(origin.origin, SignedSize(found.size, root))
 
     async def show(self) -> LogView:
         """How the log stands."""

@@ -15,10 +15,10 @@ class LogStateInvalid(IptError):
 
 
 class SignedSize(msgspec.Struct, frozen=True):
-    """The largest tree of an origin that was signed, or that a witness has seen. Of a witness's answer, only the size is known."""
+    """The largest tree of an origin that was signed. `root` is in Base64."""
 
     size: int
-    root: str | None = None
+    root: str
 
 
 class LogState:
@@ -51,12 +51,14 @@ class LogState:
             self._write({**kept, origin: signed})
             return True
 
-    def know(self, origin: str, size: int) -> None:
-        """Keeps that somebody has a checkpoint of this size, if it is larger than all that was signed here."""
+    def know(self, origin: str, signed: SignedSize) -> bool:
+        """Keeps what somebody brings of what was signed, if it is larger than all that is known here. Returns whether it is."""
         with kept_files.locked(self.path):
             kept = self.read()
-            if origin not in kept or kept[origin].size < size:
-                self._write({**kept, origin: SignedSize(size)})
+            larger = origin not in kept or kept[origin].size < signed.size
+            if larger:
+                self._write({**kept, origin: signed})
+            return larger
 
     def _write(self, kept: dict[str, SignedSize]) -> None:
         content = msgspec.json.encode(dict(sorted(kept.items())))

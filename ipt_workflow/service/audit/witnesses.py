@@ -12,16 +12,20 @@ from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.journal.proof.ipt_verify import Key, NotProved, Policy, SignedNote, Submission
 from ipt_workflow.runtime import logs
 from ipt_workflow.runtime.settings import Settings
-from ipt_workflow.service.audit import cosignatures, log_keys
-from ipt_workflow.service.audit.checkpoints import key_file_of
+from ipt_workflow.service.audit import cosignatures
+from ipt_workflow.service.audit.checkpoints import Checkpoints
 from ipt_workflow.service.audit.cosignatures import WitnessAhead, WitnessCaller, WitnessContradicts, WitnessUnusable
 from ipt_workflow.service.audit.log_keys import KeyFileInvalid
-from ipt_workflow.service.audit.log_state import LogState, LogStateInvalid
+from ipt_workflow.service.audit.log_state import LogStateInvalid
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import cosignatures as stored
 from ipt_workflow.store import log as stored_log
 from ipt_workflow.store.cosignatures import CosignedCheckpoint
 
+LOST = (
+    "The checkpoint is one that this log has signed, and that its database does not have: an older database was put back. From now on nothing "
+    "is signed. Put back a newer one, or begin a new origin with `ipt-workflow log resume`."
+)
 NO_CHECKPOINT = "The log has no checkpoint yet. `ipt-workflow log show` says why."
 
 
@@ -120,13 +124,10 @@ class Witnesses:
         """Lets nothing be signed any more if a witness shows a larger log that our own keys have signed: this database is an older one."""
         if not self.clinic.settings.log_key_file:
             return
-        key_file = key_file_of(self.clinic.settings)
         try:
             note = await cosignatures.kept_by(caller, name, self.policy.addresses[name], origin)
-            keys = log_keys.of_log(key_file.read_text(encoding="utf-8"), origin)
-            if any(_confirms(each.key, note) for each in keys):
-                LogState(key_file).know(origin, ipt_verify.read_checkpoint(note.text).size)
-        except (WitnessUnusable, KeyFileInvalid, LogStateInvalid, OSError) as error:
+            await Checkpoints(self.clinic).hear(note)
+        except (WitnessUnusable, KeyFileInvalid, LogStateInvalid, NotProved, OSError) as error:
             logs.logger().warning("a witness is ahead, and shows nothing", witness=name, error_type=type(error).__name__)
 
     async def request(self, name: str, size: int | None = None) -> Submission:
@@ -156,6 +157,8 @@ class Witnesses:
             raise WitnessUnusable(f"It is no cosigned checkpoint: {error}") from None
         kept = await self.clinic.read(stored.of_size, checkpoint.size)
         if kept is None or ipt_verify.read_note(kept.note).text != note.text:
+            if self.clinic.settings.log_key_file and await Checkpoints(self.clinic).hear(note):
+                raise NotFound(LOST)
             raise NotFound("The checkpoint is not one of this log. Keep the file: it may show that the log was rewritten.")
         found = {}
         for name, key in self.policy.witnesses.items():

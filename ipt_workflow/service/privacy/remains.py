@@ -2,67 +2,49 @@
 
 from collections.abc import Iterator
 
-from ipt_workflow.access.erasure import RemainingPart
+from ipt_workflow.access.erasure import RemainingPart, remaining
 from ipt_workflow.journal import facts
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import erasures as stored
 from ipt_workflow.store.database import Connection
 from ipt_workflow.store.erasures import ErasedSubject, Found
 
-STRUCTURE = (
-    "It proves what happened, when and by whom, and courses go on by it. It holds codes, counts, totals of measures and the EHR's names of"
-    " appointments, and no words."
-)
-RECORDS = "They prove who read and wrote what, and name courses by our own ids."
-COPIES = "They hold what they held when they were made. Replace them, or let their time run out. {}"
-SHREDDED = "In those without the table client_key, the {} texts under the shredded keys cannot be read any more."
-UNSEALED = "Shredding was not possible for {} texts: they were written without IPT_SECRET_KEYS, and can be read there."
-ONE_KEY = "Shredding was not possible: the key of the text opens the other texts of the course too."
-NAMES = "The reference and what was not under a key (messages, proposals, labels) can be read there."
-ARCHIVE = "This server archives its WAL."
-FREE_SPACE = {
-    "sqlite": "What was removed is overwritten. Earlier changes may have left parts in free pages: run VACUUM, and let no reader hold the WAL.",
-    "postgresql": "PostgreSQL leaves old rows until VACUUM FULL of the tables, and the WAL until it is recycled.",
-}
-RECIPIENTS = "They have what was delivered to them: {}. Ask them to erase it."
-FILES = "Nobody knows where they are."
-AMENDED = "Their texts correct this entry, or are corrected by it: {}. Erase them too if they say the same."
+FREE_SPACE = {"sqlite": "free_pages", "postgresql": "old_rows"}
 
 
 def what_remains(connection: Connection, organisation: str, of: ErasedSubject, found: Found) -> tuple[RemainingPart, ...]:
     """What remains, each with why."""
-    return tuple(RemainingPart(*each) for each in _lines(connection, organisation, of, found))
+    return tuple(_parts(connection, organisation, of, found))
 
 
-def _lines(connection: Connection, organisation: str, of: ErasedSubject, found: Found) -> Iterator[tuple[str, str]]:
+def _parts(connection: Connection, organisation: str, of: ErasedSubject, found: Found) -> Iterator[RemainingPart]:
     if of.courses:
-        yield "structure of the courses" if of.seq is None else "structure of the entry", STRUCTURE
-    if of.seq is not None:
-        others = _about_the_same(connection, organisation, of)
-        if others:
-            yield "other entries", AMENDED.format(", ".join(map(str, others)))
-    yield "records of the audit log", RECORDS
+        yield remaining("structure")
+    if of.seq is not None and (others := _about_the_same(connection, organisation, of)):
+        yield remaining("other_entries", names=tuple(map(str, others)))
+    yield remaining("records")
     if recipients := stored.recipients(connection, organisation, of.courses):
-        yield "copies at subscribers", RECIPIENTS.format(", ".join(recipients))
-    yield "exports that people made", FILES
-    yield "backups, replicas and archives", COPIES.format(" ".join(_copies(connection, organisation, of, found)))
-    yield "free space of the database's files", FREE_SPACE[connection.dialect.name]
+        yield remaining("recipients", names=tuple(recipients))
+    yield remaining("exports")
+    yield remaining("copies")
+    yield from _texts_in_copies(connection, organisation, of, found)
+    if stored.archives(connection):
+        yield remaining("archive")
+    yield remaining(FREE_SPACE[connection.dialect.name])
 
 
-def _copies(connection: Connection, organisation: str, of: ErasedSubject, found: Found) -> Iterator[str]:
-    """What can be read in copies of the database, and what cannot."""
+def _texts_in_copies(connection: Connection, organisation: str, of: ErasedSubject, found: Found) -> Iterator[RemainingPart]:
+    """Of the texts, which cannot be read any more in copies of the database, and which can."""
     texts = len(found.get("entry_texts", ()))
     if of.seq is not None:
-        yield ONE_KEY if texts else ""
-    else:
-        under_keys = stored.under_keys(connection, organisation, of.courses) if "keys" in found else 0
-        if under_keys:
-            yield SHREDDED.format(under_keys)
-        if texts > under_keys:
-            yield UNSEALED.format(texts - under_keys)
-        yield NAMES
-    if stored.archives(connection):
-        yield ARCHIVE
+        if texts:
+            yield remaining("one_key")
+        return
+    under_keys = stored.under_keys(connection, organisation, of.courses) if "keys" in found else 0
+    if under_keys:
+        yield remaining("shredded", under_keys)
+    if texts > under_keys:
+        yield remaining("unsealed", texts - under_keys)
 
 
 def _about_the_same(connection: Connection, organisation: str, of: ErasedSubject) -> list[int]:

@@ -88,7 +88,7 @@ def entry_columns(entry: Entry) -> Row:
     }
 
 
-def entry_data(entry: Entry, key: ClientKey | None) -> Row:
+def entry_data(entry: Entry, key: ClientKey | None = None) -> Row:
     """The text of an entry as it is stored: under a key, if there is one."""
     written, salt, sealed = entry.written, entry.salt, entry.sealed
     if key and salt is not None and sealed is not None:

@@ -139,7 +139,14 @@ async def _person(request: PageRequest, found: PersonView, link: str = "") -> Re
     clinic = services_of(request).clinic
     known = await enrolment_in(request, clinic).of(principal_of(request), found.id) if found.status == "active" else None
     return page(
-        request, "admin/person.html", person=found, place=_place(found.id), known=known, link=link, fresh=confirmed(request)
+        request,
+        "admin/person.html",
+        person=found,
+        place=_place(found.id),
+        known=known,
+        link=link,
+        sessions=await services_of(request).sessions.list(principal_of(request), found.id),
+        fresh=confirmed(request),
     )
 
 
@@ -211,4 +218,12 @@ async def revoke(request: PageRequest, person_id: FromPath[str]) -> Response[byt
     return redirect(request, _place(person_id))
 
 
-HANDLERS = (people, new, add, person, changing, change, leaving, leave, come_back, link, revoke)
+@post(f"{ALL}/{{person_id:str}}/sessions/{{session_id:str}}/end", include_in_schema=False, status_code=303)
+async def end_session(request: PageRequest, person_id: FromPath[str], session_id: FromPath[str]) -> Response[None]:
+    """Ends one of a person's sessions, such as one that stands open at another desk."""
+    await services_of(request).people.one(principal_of(request), person_id)
+    await services_of(request).sessions.end(principal_of(request), session_id)
+    return redirect(request, _place(person_id))
+
+
+HANDLERS = (people, new, add, person, changing, change, leaving, leave, come_back, link, revoke, end_session)

@@ -7,7 +7,6 @@ from litestar import Response, get, post
 
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
-from ipt_workflow.service.audit.names import AuditNames
 from ipt_workflow.store.audit_summaries import AccessSum
 from ipt_workflow.web.audit import asked, words
 from ipt_workflow.web.audit.asked import AskedOfLog
@@ -56,13 +55,20 @@ async def accesses(request: PageRequest) -> Response[bytes]:
         return _page(request, question, lines=[], unknown=True)
     found = await services.audit_sums.accesses(principal, courses)
     names = await services.audit_names.of([each.person for each in found.accesses], ())
-    return _page(request, question, lines=[_line(each, names) for each in found.accesses], courses=found.courses, more=found.more)
+    return _page(
+        request,
+        question,
+        lines=[access_line(each, names.person(each.person)) for each in found.accesses],
+        courses=found.courses,
+        more=found.more,
+    )
 
 
-def _line(access: AccessSum, names: AuditNames) -> AccessLine:
+def access_line(access: AccessSum, who: str) -> AccessLine:
+    """A sum in words. `who` is the name of the person or the system."""
     rules = access.rules.split(",") if access.rules else []
     return AccessLine(
-        who=names.person(access.person),
+        who=who,
         role=role_name(access.role) if access.role != "nobody" else _("nobody who was let in"),
         what=_what(access),
         why=words.why(access.basis, access.purpose, rules),

@@ -418,6 +418,7 @@ def a_second_name(files: dict[str, bytes]) -> None:
     [
         (a_second_name, False, "has not the files that its manifest names"),
         (lambda files: files.pop("records.ndjson"), True, "records.ndjson is missing"),
+        (lambda files: files.pop("leaf-hashes"), True, "leaf-hashes is missing"),
         (lambda files: files.pop("checkpoint"), False, "has not the files"),
         (lambda files: files.update({"entries.ndjson": b""}), False, "entries.ndjson is not the file"),
         (lambda files: files.update({"entries.ndjson": b"{}"}), True, "has no end"),
@@ -462,6 +463,49 @@ def test_no_byte_of_what_is_proved_can_be_another(auditor: Auditor, name: str) -
     for _ in range(12):
         code, said = auditor.run(bundles.repacked(auditor.file("log.zip", whole), damaged))
         assert code == (0 if name == "leaf-hashes" else 1), said
+
+
+ODD = (None, True, -1, 1e99, 2**70, "", "\ud800", [], {}, [[1]], {"a": [1]})
+SAYING = [
+    *ROWS,
+    bundles.said("client erased", courses=["a"]),
+    bundles.said("audit log reaped", details={"positions": [[1, 1]]}),
+    bundles.said("log resumed", details={"origin": "x", "origin_before": "y", "kept_size": 3, "lost_size": 4, "reason": "z"}),
+]
+
+
+def odd(value: Any, random: Random, depth: int = 0) -> Any:
+    """A JSON value with something in it that nobody expects there."""
+    if isinstance(value, dict) and value and (depth == 0 or random.random() < 0.7):
+        name = random.choice(sorted(value))
+        return {**value, name: odd(value[name], random, depth + 1)}
+    return random.choice(ODD)
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        *((bundles.log_bundle, each) for each in ("leaves.ndjson", "entries.ndjson", "records.ndjson", "manifest.json")),
+        *((bundles.client_bundle, each) for each in ("entries.ndjson", "records.ndjson", "manifest.json")),
+    ],
+)
+def test_nothing_odd_in_a_bundle_is_more_than_a_fault(auditor: Auditor, made: Any, name: str) -> None:
+    random = Random(name)
+
+    def strange(files: dict[str, bytes]) -> None:
+        lines = [files[name]] if name == "manifest.json" else files[name].splitlines()
+        at = random.randrange(len(lines))
+        value = json.loads(lines[at])
+        if "canonical" in value and random.random() < 0.5:
+            value["canonical"] = json.dumps(odd(json.loads(value["canonical"]), random))
+        else:
+            value = odd(value, random)
+        files[name] = b"".join(line + b"\n" for line in [*lines[:at], json.dumps(value).encode(), *lines[at + 1 :]])
+
+    whole = made(auditor.folder / "odd.zip", SAYING).read_bytes()
+    for _ in range(15):
+        code, said = auditor.run(bundles.repacked(auditor.file("odd.zip", whole), strange, manifest=name != "manifest.json"))
+        assert code in ((0, 1, 3) if name == "manifest.json" else (1,)), said
 
 
 def test_what_is_said_of_a_bundle_cannot_move_the_terminal(auditor: Auditor) -> None:

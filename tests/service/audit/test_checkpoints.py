@@ -259,15 +259,38 @@ def test_a_log_is_resumed_for_a_reason(settings, reason):
     scene(settings, test)
 
 
-def test_what_a_witness_has_seen_counts_like_what_was_signed_here(settings):
+def test_a_checkpoint_that_somebody_brings_back_shows_that_an_older_database_was_put_back(settings):
+    """The file that says what was signed was lost as well."""
+
+    async def test(clinic):
+        checkpoints, course = Checkpoints(clinic), await grow(clinic)
+        kept = await checkpoints.sign()
+        backup, state = await copied(clinic), state_of(settings).read()
+        await grow(clinic, course)
+        lost = ipt_verify.read_note((await checkpoints.sign()).note)
+        assert not await checkpoints.hear(lost)
+        await put_back(clinic, settings, backup)
+        state_of(settings)._write(state)
+        assert await checkpoints.sign() == kept
+        assert not await checkpoints.hear(ipt_verify.read_note(kept.note))
+        assert await checkpoints.hear(lost)
+        with pytest.raises(LogRefused, match="It is an older database"):
+            await checkpoints.sign()
+
+    scene(settings, test)
+
+
+def test_a_checkpoint_that_the_log_has_not_signed_changes_nothing(settings):
+    ours = log_keys.of_log(Path(settings.log_key_file).read_text(), f"{ORIGIN}/2")
+
     async def test(clinic):
         await grow(clinic)
         signed = await Checkpoints(clinic).sign()
-        state_of(settings).know(ORIGIN, signed.size - 1)
-        assert await Checkpoints(clinic).sign() == signed
-        state_of(settings).know(ORIGIN, signed.size + 5)
-        with pytest.raises(LogRefused, match=f"{signed.size + 5} were signed"):
-            await Checkpoints(clinic).sign()
+        larger = ipt_verify.Checkpoint(ORIGIN, signed.size + 5, b"\1" * 32)
+        others = log_keys.of_log(log_keys.new_file(), ORIGIN)
+        assert not await Checkpoints(clinic).hear(log_keys.signed(larger.text(), others, 0))
+        assert not await Checkpoints(clinic).hear(log_keys.signed(larger._replace(origin=f"{ORIGIN}/2").text(), ours, 0))
+        assert state_of(settings).read() == {ORIGIN: SignedSize(signed.size, signed.root)}
 
     scene(settings, test)
 
@@ -355,7 +378,7 @@ def test_what_is_not_signed_is_counted(settings, state):
     async def test(clinic):
         await grow(clinic)
         if state == "behind":
-            state_of(settings).know(ORIGIN, 1000)
+            state_of(settings).know(ORIGIN, SignedSize(1000, "root"))
         else:
             rewrite(settings, lambda _: "")
         await service_checkpoints.sign_or_say(Checkpoints(clinic))

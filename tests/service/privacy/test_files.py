@@ -1,12 +1,14 @@
 """What an erasure leaves in the database's files: searched byte by byte, after what `docs/audit.md` says to do then."""
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 from cryptography.fernet import Fernet
 from support import databases, service_walk
@@ -21,28 +23,38 @@ from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.store.schema import tables
 
 OFFICER = Principal(person="admin-1", role="admin", via="cli")
-WORDS, LABEL, REF = "Zwölfhundert Kraniche zogen", "Frau Q-8812 Xylander", "EHR-Q881247119"
-PLAIN = (WORDS, LABEL, REF)
 
 
-async def filled(clinic) -> tuple[str, ...]:
+class Told(msgspec.Struct, frozen=True):
+    """What is said of a client: other words in each test, since all tests share the files of a server."""
+
+    words: str = msgspec.field(default_factory=lambda: f"Zwölfhundert Kraniche {secrets.token_hex(8)}")
+    label: str = msgspec.field(default_factory=lambda: f"Frau {secrets.token_hex(8)}")
+    ref: str = msgspec.field(default_factory=lambda: f"EHR-{secrets.token_hex(8)}")
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        return self.words, self.label, self.ref
+
+
+async def filled(clinic, told: Told) -> tuple[str, ...]:
     """A client with words in many places, among them what was changed and removed. Returns what must be gone: also the wrapped keys."""
-    course = await service_walk.open_course(clinic, REF)
+    course = await service_walk.open_course(clinic, told.ref)
     for number in range(20):
-        text = f"{WORDS} {number} " + "nach Süden, " * 40
+        text = f"{told.words} {number} " + "nach Süden, " * 40
         await service_walk.fire(clinic, course, Command("note", {"text": text}))
         await Drafts(clinic).save(THERAPIST, course, "note", [("text", text)])
-    await ClientLabels(clinic).give(THERAPIST, course, lambda: NewClientLabel(label=LABEL))
+    await ClientLabels(clinic).give(THERAPIST, course, lambda: NewClientLabel(label=told.label))
     await service_walk.open_course(clinic, "EHR-other")
     key = tables.client_key.c
     found = await clinic.database.read(
         lambda c: c.execute(tables.client_key.select().where(key.course_id == course)).mappings().all()
     )
-    return (*PLAIN, *(each["wrapped"] for each in found))
+    return (*told.plain, *(each["wrapped"] for each in found))
 
 
-async def erase(clinic) -> None:
-    await Erasures(clinic).erase(OFFICER, lambda: NewErasure(client_ref=REF, ground="objection"))
+async def erase(clinic, told: Told) -> None:
+    await Erasures(clinic).erase(OFFICER, lambda: NewErasure(client_ref=told.ref, ground="objection"))
 
 
 def found(files: list[Path], wanted: tuple[str, ...]) -> set[str]:
@@ -59,14 +71,14 @@ def secret_keys(request) -> str:
 
 def test_no_file_of_sqlite_holds_a_word_or_a_wrapped_key(tmp_path, secret_keys):
     settings = databases.empty(tmp_path).model_copy(update={"secret_keys": secret_keys})
-    files = lambda: sorted(tmp_path.glob("ipt.db*"))  # noqa: E731
+    files, told = lambda: sorted(tmp_path.glob("ipt.db*")), Told()
 
     async def test(clinic):
-        wanted = await filled(clinic)
+        wanted = await filled(clinic, told)
         before = found(files(), wanted)
-        assert {REF, LABEL} <= before
-        assert (WORDS in before) is (not secret_keys)
-        await erase(clinic)
+        assert {told.ref, told.label} <= before
+        assert (told.words in before) is (not secret_keys)
+        await erase(clinic, told)
         with closing(sqlite3.connect(databases.path_of(settings), isolation_level=None)) as connection:
             connection.execute("VACUUM")
             assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
@@ -74,20 +86,20 @@ def test_no_file_of_sqlite_holds_a_word_or_a_wrapped_key(tmp_path, secret_keys):
 
     wanted = service_walk.with_clinic(settings, test)
     assert found(files(), wanted) == set()
-    assert len(wanted) == len(PLAIN) + bool(secret_keys)
+    assert len(wanted) == 3 + bool(secret_keys)
 
 
 def test_sqlite_overwrites_what_the_erasure_removes(tmp_path):
     """Without VACUUM: of a database in which nothing had been changed before."""
-    settings = databases.empty(tmp_path)
+    settings, told = databases.empty(tmp_path), Told()
 
     async def test(clinic):
-        course = await service_walk.open_course(clinic, REF)
-        await service_walk.fire(clinic, course, Command("note", {"text": f"{WORDS} " * 140}))
-        await erase(clinic)
+        course = await service_walk.open_course(clinic, told.ref)
+        await service_walk.fire(clinic, course, Command("note", {"text": f"{told.words} " * 90}))
+        await erase(clinic, told)
 
     service_walk.with_clinic(settings, test)  # closing the last connection empties the WAL
-    assert found(sorted(tmp_path.glob("ipt.db*")), PLAIN) == set()
+    assert found(sorted(tmp_path.glob("ipt.db*")), told.plain) == set()
 
 
 def as_administrator(url: str, *statements: str) -> list:
@@ -112,13 +124,13 @@ def server_files(server: str) -> Callable[[], list[Path]]:
 
 
 def test_no_file_of_postgresql_holds_a_word_or_a_wrapped_key(tmp_path, postgres, secret_keys):
-    files = server_files(postgres)
+    files, told = server_files(postgres), Told()
     settings = databases.empty(tmp_path, postgres).model_copy(update={"secret_keys": secret_keys})
-    wanted = service_walk.with_clinic(settings, filled)
+    wanted = service_walk.with_clinic(settings, lambda clinic: filled(clinic, told))
     before = found(files(), wanted)
-    assert {REF, LABEL} <= before
-    assert (WORDS in before) is (not secret_keys)
-    service_walk.with_clinic(settings, erase)
+    assert {told.ref, told.label} <= before
+    assert (told.words in before) is (not secret_keys)
+    service_walk.with_clinic(settings, lambda clinic: erase(clinic, told))
     as_administrator(settings.database_url, "VACUUM FULL")
     as_administrator(
         postgres, "ALTER SYSTEM SET wal_recycle = off", "SELECT pg_reload_conf()", "SELECT pg_switch_wal()", "CHECKPOINT"

@@ -174,6 +174,20 @@ def test_a_link_takes_somebody_who_signed_in_just_now(browse, clock):
     admin(browse, test)
 
 
+def test_an_administrator_ends_somebodys_session(browse):
+    async def test(site, page):
+        other = await site.visitor("therapist-1", "therapist")
+        await page.open("/admin/people/therapist-1")
+        assert len(page.table()) == 1 + 1
+        await page.press("End")
+        assert page.path == "/admin/people/therapist-1"
+        assert "Open sessions" not in page.text
+        await other.open("/me")
+        assert "You are signed in" not in other.text
+
+    admin(browse, test)
+
+
 # Cover
 
 
