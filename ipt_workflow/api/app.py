@@ -77,6 +77,13 @@ from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
 from ipt_workflow.store.database import Database
 
 
+class Routes(Router):
+    """Handlers with what they share, for one application. The framework would copy them all, in case another registers them too."""
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "Routes":
+        return self
+
+
 class Application:
     """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
 
@@ -134,7 +141,11 @@ class Application:
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
             log = partial(clinics.run_each, partial(_keep_log, calls))
             background = (early, log, clinics.watch, failures.run, token_uses.run)
-            async with database_of_verifier(self.settings) as database, relaying, AsyncExitStack() as beside:
+            async with (
+                database_of_verifier(self.settings, clinic.installation.keys) as database,
+                relaying,
+                AsyncExitStack() as beside,
+            ):
                 if self.settings.verifier:
                     await beside.enter_async_context(_beside(partial(clinics.run_each, partial(_verify, database))))
                 for each in background:
@@ -241,10 +252,10 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
-            Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=health.OPEN_HANDLERS, middleware=[Anybody(), NoNul()]),
-            Router("/", route_handlers=open_to_all, middleware=[OpenToAll(), Anybody(), NoNul()]),
-            Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
+            Routes("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
+            Routes("/", route_handlers=health.OPEN_HANDLERS, middleware=[Anybody(), NoNul()]),
+            Routes("/", route_handlers=open_to_all, middleware=[OpenToAll(), Anybody(), NoNul()]),
+            Routes("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
             *pages,
         ],
         exception_handlers=problems.HANDLERS,

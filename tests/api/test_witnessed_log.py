@@ -12,6 +12,21 @@ from ipt_workflow.service import background
 LOGS = {checkpoints.ORIGIN: [each.key for each in checkpoints.KEYS]}
 
 
+async def kept_from_the_feed(api, header):
+    """Who keeps the header of the feed verifies from there."""
+    size = ipt_verify.read_checkpoint(ipt_verify.read_header(header).text).size
+    found = (await api.client.get("/v1/audit/verify", params={"kept": header}, headers=api.headers("auditor"))).json()
+    assert (found["ok"], found["since"], found["courses"]) == (True, size, 0)
+    other = header.replace(header.split(" ")[2], ipt_verify.encoded(b"x" * 32))
+    for kept, more, fault in (
+        (other, {}, "is wrong"),
+        ("nonsense", {}, "A header has"),
+        (header, {"course": "x"}, "leave out course"),
+    ):
+        answer = await api.client.get("/v1/audit/verify", params={"kept": kept, **more}, headers=api.headers("auditor"))
+        assert (answer.status_code, fault in answer.text) == (422, True), answer.text
+
+
 def test_a_service_signs_is_witnessed_and_shows_it_to_every_reader_of_the_feed(tmp_path, monkeypatch):
     monkeypatch.setattr(background, "MINUTE", 0.02)
     (tmp_path / "log.key").write_text(checkpoints.KEY_FILE)
@@ -38,5 +53,6 @@ def test_a_service_signs_is_witnessed_and_shows_it_to_every_reader_of_the_feed(t
                 checkpoint = ipt_verify.check_policy(ipt_verify.read_policy(policy), ipt_verify.read_note(shown["note"]))
                 assert checkpoint.origin == checkpoints.ORIGIN
                 assert {each.status for each in net.replies} <= {200, 409}
+                await kept_from_the_feed(api, answer.headers["ipt-log-checkpoint"])
 
     asyncio.run(test())

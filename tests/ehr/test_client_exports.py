@@ -9,10 +9,12 @@ import zipfile
 
 import msgspec
 import pytest
+from cryptography.fernet import Fernet
 from support import checkpoints, databases, service_walk
 from support.disclosures import walk as disclose
 from support.service_walk import AUDITOR, SUPERVISOR, THERAPIST
 
+from ipt_workflow.access.erasure import NewErasure
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.ehr import client_exports
@@ -20,13 +22,18 @@ from ipt_workflow.ehr.client_exports import ClientExportQuery, ClientExports
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, PersonNeeded, ReauthenticationNeeded
 from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.audit import log_keys
+from ipt_workflow.service.audit.checkpoints import Checkpoints
+from ipt_workflow.service.audit.log_state import LogState
 from ipt_workflow.service.privacy import summary
+from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import NEWEST, AuditFilters
 from ipt_workflow.store.courses import Filters
 
 ASKED = ClientExportQuery(client_ref="EHR-1", ground="gdpr-15")
+OFFICER = Principal(person="admin-1", role="admin", via="cli")
 OWNER = msgspec.structs.replace(THERAPIST, via="cli")
 POLICY = "".join(f"log {key.key.vkey()}\n" for key in checkpoints.KEYS) + "quorum none\n"
 
@@ -170,6 +177,49 @@ def test_entries_of_which_no_checkpoint_knows_are_in_a_file_of_their_own(filled,
     (row,) = [json.loads(line) for line in files(content)["entries-after-checkpoint.ndjson"].splitlines()]
     assert (row["course"], row["seq"]) == (second, 2)
     assert verified(tmp_path, content, capsys)[0] == 0
+
+
+@pytest.mark.parametrize("state", ["whole", "put back to an older one"])
+def test_the_log_is_signed_for_it_unless_the_database_is_older_than_what_was_signed(filled, settings, tmp_path, capsys, state):
+    keys = tmp_path / "log.keys"
+    keys.write_text(log_keys.new_file(), encoding="utf-8")
+    settings = settings.model_copy(update={"log_key_file": str(keys)})
+
+    async def test(clinic):
+        await exported(clinic)
+        await service_walk.walk(clinic, filled[1][1], "record_consent")
+        origin = (await Checkpoints(clinic).show()).origin
+        if state != "whole":
+            LogState(keys).know(origin, 10_000)
+        return await exported(clinic)
+
+    content = later(settings, test)
+    assert ("entries-after-checkpoint.ndjson" in files(content)) is (state != "whole")
+    (tmp_path / "client.zip").write_bytes(content)
+    assert ipt_verify.main([str(tmp_path / "client.zip")]) == ipt_verify.DOUBTFUL  # whose keys they are, a person must judge
+    assert "Compare them with what you got in another way" in capsys.readouterr().out
+
+
+def test_texts_that_are_kept_under_a_key_of_the_client_are_opened_and_erased_ones_stay_away(tmp_path, capsys):
+    settings = databases.empty(tmp_path).model_copy(update={"secret_keys": Fernet.generate_key().decode()})
+
+    async def test(clinic):
+        await with_a_history(clinic)
+        await checkpoints.sign(clinic)
+        before = await exported(clinic)
+        course = (await ClientExports(clinic).preview(OWNER, lambda: ASKED)).courses[0]
+        await Erasures(clinic).erase(OFFICER, lambda: NewErasure(client_ref="EHR-1", ground="objection"))
+        await checkpoints.sign(clinic)
+        return before, await exported(clinic, ClientExportQuery(course=course, ground="other"))
+
+    before, after = service_walk.with_clinic(settings, test)
+    assert b"General practitioner" in files(before)["entries.ndjson"]
+    assert verified(tmp_path, before, capsys)[0] == 0
+    code, said = verified(tmp_path, after, capsys)
+    assert (code, "Entries: 7 (without text: 7)." in said) == (0, True), said
+    found = files(after)
+    assert not any(word in content for content in found.values() for word in (b"General practitioner", b"EHR-1", b"family court"))
+    assert "The text was erased." in found["summary.html"].decode()
 
 
 def test_without_a_signed_log_the_data_come_without_proofs_and_the_page_says_so(settings):

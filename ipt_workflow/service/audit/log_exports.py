@@ -19,7 +19,8 @@ from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.audit.log_state import LogStateInvalid
 from ipt_workflow.service.audit.witnesses import Witnesses, cosigned_note, has_quorum
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import cosignatures, log, log_bundles, processing
+from ipt_workflow.service.privacy.secondary_use import left_out
+from ipt_workflow.store import cosignatures, log, log_bundles
 from ipt_workflow.store.log_bundles import BundledEntry
 
 CHUNK = 2000  # positions read at once
@@ -55,7 +56,7 @@ class LogExports:
         newest checkpoint of before. Raises Forbidden, LongRequestsFull, JournalBroken, and NotFound if there is no checkpoint.
         """
         await self.clinic.require(principal, "export the audit log")
-        note = await self._checkpoint(unsigned)
+        note = await self.checkpoint(unsigned)
         checkpoint = ipt_verify.read_checkpoint(note.text)
         with self.clinic.installation.long_requests.one():
             await self.clinic.log(principal, "export", "log with texts" if texts else "log")
@@ -64,14 +65,14 @@ class LogExports:
                 "log",
                 organisation=self.clinic.organisation,
                 note=note,
-                policy=self._policy(checkpoint.origin),
+                policy=self.policy(checkpoint.origin),
                 made_at=self.clinic.clock.now(),
             ) as bundle:
                 await self._files(bundle, principal, checkpoint.size, texts, progress)
         return checkpoint
 
-    async def _checkpoint(self, unsigned: Unsigned) -> SignedNote:
-        """The newest checkpoint that has its quorum of witnesses, or else the newest."""
+    async def checkpoint(self, unsigned: Unsigned) -> SignedNote:
+        """The newest checkpoint that has its quorum of witnesses, or else the newest. Signs first. Raises NotFound or JournalBroken."""
         try:
             await self._checkpoints.sign()
             await self._witnesses.submit()
@@ -95,7 +96,7 @@ class LogExports:
             unsigned("No checkpoint of late has its quorum of witnesses. `ipt-workflow witness list` says how far each is.")
         return note
 
-    def _policy(self, origin: str) -> str:
+    def policy(self, origin: str) -> str:
         """The installation's policy, or the log's keys as far as they are known here. Whoever verifies has a policy of their own."""
         if file := self.clinic.settings.log_policy_file:
             return Path(file).read_text(encoding="utf-8")
@@ -130,9 +131,12 @@ class LogExports:
             yield await self.clinic.read(read, start, min(start + CHUNK, size))
 
     async def _readable(self, principal: Principal, entries: Sequence[BundledEntry]) -> list[BundledEntry]:
-        """The entries without the texts that the principal may not read."""
+        """The entries without the texts that the principal may not read.
+
+        Nor have they those of clients who object to secondary use, or of whose data processing is restricted: the bundle names no client.
+        """
         named = sorted({each.course for each in entries if not each.masked})
-        masked = await self.clinic.masked(principal, named) | set(await self.clinic.read(processing.courses_restricted, named))
+        masked = await self.clinic.masked(principal, named) | await left_out(self.clinic, named, "HOPERAT")
         return [
             msgspec.structs.replace(each, salt=None, sealed=None, masked=True) if each.course in masked else each
             for each in entries

@@ -153,7 +153,7 @@ def test_the_verifier_in_the_background_reads_with_its_own_role_and_refuses_one_
         serving = await open_clinic(service)
         try:
             reading = serving.settings.model_copy(update={"verifier_database_url": role.database_url})
-            async with database_of_verifier(reading) as database:
+            async with database_of_verifier(reading, serving.installation.keys) as database:
                 with pytest.raises(DatabaseNotReady):
                     await database.write(verification_rounds.begin, "default", serving.clock.now(), organisations=("default",))
                 await Verifier(serving, database).read_on()
@@ -161,9 +161,9 @@ def test_the_verifier_in_the_background_reads_with_its_own_role_and_refuses_one_
             assert (last.fault, last.leaves + last.courses > 0) == (None, True)
             writing = serving.settings.model_copy(update={"verifier_database_url": service.database_url})
             with pytest.raises(VerifierMayWrite, match="the role can write"):
-                async with database_of_verifier(writing):
+                async with database_of_verifier(writing, serving.installation.keys):
                     pass
-            async with database_of_verifier(serving.settings) as none:
+            async with database_of_verifier(serving.settings, serving.installation.keys) as none:
                 assert none is None
         finally:
             await serving.installation.close()

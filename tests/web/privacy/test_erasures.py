@@ -14,7 +14,7 @@ def test_what_would_go_is_shown_and_then_erased(browse):
         course = (await api.open("EHR-1"))["id"]
         page = await site.visitor("admin-1", "admin")
         await page.open(NEW)
-        page.fill("Client (optional)", "EHR-1").choose(OBJECTED)
+        page.fill("Client", "EHR-1").choose(OBJECTED)
         await page.press("Show what would go")
         assert "Nothing is erased yet" in page.text
         assert (await api.get(f"/v1/courses/{course}")).json()["client_ref"] == "EHR-1"
@@ -40,7 +40,7 @@ def test_an_unknown_client_and_a_hold_are_said_in_the_form(browse):
         page = await site.visitor("admin-1", "admin")
         for ref, status, says in (("EHR-1", 409, "A hold"), ("EHR-2", 422, "There is no client")):
             await page.open(NEW)
-            page.fill("Client (optional)", ref).choose(OBJECTED)
+            page.fill("Client", ref).choose(OBJECTED)
             await page.press("Show what would go")
             assert page.status == status
             assert says in " ".join(page.errors)
