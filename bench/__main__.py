@@ -19,6 +19,7 @@ from bench import (
     ceiling,
     deliveries,
     goals,
+    kept,
     log,
     minimal,
     notices,
@@ -59,6 +60,7 @@ PARTS: tuple[tuple[str, str, Callable[[Run], list[Row]], Sequence[Goal]], ...] =
     ("scale", "many courses", scale.run_all, (goals.MANY, goals.PAGE, goals.CASELOAD, goals.FHIR_SEARCH)),
     ("pages", "pages", pages.run_all, (*goals.FIRST_PAGE.values(), *goals.PAGES.values(), *goals.PAGES_GROWN.values())),
     ("audit", "export and verification", audit.run_all, (goals.EXPORT, *goals.VERIFY.values())),
+    ("kept", "verification from a kept checkpoint", kept.run_all, (goals.VERIFY_NEW,)),
     ("fire", "fire", alone.fire, (goals.FIRE,)),
     ("start", "start and memory", alone.start, (goals.READY, goals.MEMORY)),
 )

@@ -94,8 +94,9 @@ def _owner(organisation: str) -> bytes:
     return b'"organisation":"%b"' % organisation.encode()
 
 
-def _batches(count: int) -> Iterator[range]:
-    return (range(first, min(first + BATCH, count + 1)) for first in range(1, count + 1, BATCH))
+def _batches(count: int, after: int = 0) -> Iterator[range]:
+    last = after + count
+    return (range(first, min(first + BATCH, last + 1)) for first in range(after + 1, last + 1, BATCH))
 
 
 def _together(template: Template, numbers: range, organisation: str = "default") -> dict[str, list[tuple[Any, ...]]]:
@@ -123,13 +124,18 @@ async def read_postgres(place: Mapping[str, str], version: int, therapist: str) 
 
 
 async def fill_postgres(
-    place: Mapping[str, str], template: Template, count: int, progress: Callable[[int], None], organisation: str = "default"
+    place: Mapping[str, str],
+    template: Template,
+    count: int,
+    progress: Callable[[int], None],
+    organisation: str = "default",
+    after: int = 0,
 ) -> None:
-    """Writes `count` copies for an organisation. Calls `progress` with the number written so far."""
+    """Writes `count` copies for an organisation, numbered from after `after`. Calls `progress` with the number of the last that is written."""
     connection = await _connect(place)
     try:
         await connection.execute("SET synchronous_commit = off")
-        for numbers in _batches(count):
+        for numbers in _batches(count, after):
             for table, rows in _together(template, numbers, organisation).items():
                 await connection.copy_records_to_table(table, records=rows, columns=template.columns[table])
             progress(numbers.stop - 1)

@@ -121,6 +121,7 @@ VERIFY = {
     1: _more("verify-1", "entries/s of audit verify --chains ÷ raw SHA-256, 1 process", 0.20, 0.3),
     2: _more("verify-2", "entries/s of audit verify --chains ÷ raw SHA-256, 2 processes", 0.35, 0.5),
 }
+VERIFY_NEW = _less("verify-new", "audit verify --kept: a million old entries and a thousand new ÷ a thousand alone", 3, 1.5)
 FIRE = _less("fire", "fire: decide and seal", 150, 60, "µs")
 READY = _less("ready", "start to ready", 1.5, 1.0, "s")
 MEMORY = _less("memory", "resident memory of a process, after load", 150, 110, "MB")

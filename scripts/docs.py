@@ -469,10 +469,6 @@ def audit_table() -> str:
     return table(("kind", "what it records"), ((f"`{kind}`", AUDIT_MEANS[kind]) for kind in ("transition", *tables.AUDIT_KINDS)))
 
 
-def erased_table() -> str:
-    return table(("kind", "what goes"), ((f"`{kind}`", words) for kind, words in erasure.KINDS.items()))
-
-
 def mark_table() -> str:
     """The grounds of marks on clients' records."""
     rows = ((f"`{kind}`", f"`{ground}`", means) for kind, grounds in marks.GROUNDS.items() for ground, means in grounds.items())
@@ -503,6 +499,10 @@ def retention_examples() -> str:
         for each in found
     )
     return table(("name", "kind", "where", "term", "from", "citation", "verified"), rows)
+
+
+def erased_table() -> str:
+    return table(("kind", "what goes"), ((f"`{kind}`", words) for kind, words in erasure.KINDS.items()))
 
 
 def command_list() -> str:
@@ -669,10 +669,10 @@ GENERATED: dict[str, Callable[[], str]] = {
     "roles": role_table,
     "attention": attention_table,
     "audit-kinds": audit_table,
-    "erased-kinds": erased_table,
     "marks": mark_table,
     "retention-kinds": retention_kinds,
     "retention-examples": retention_examples,
+    "erased-kinds": erased_table,
     "commands": command_list,
     "routes": route_table,
     "scopes": scope_table,

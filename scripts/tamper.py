@@ -93,7 +93,7 @@ class Forger:
             made.append(entry)
             beside = {name: row[name] for name in rows.BESIDE_THE_BYTES if name != "canonical"}
             self.insert(tables.entry, [{**rows.entry_columns(entry), "canonical": entry.canonical, **beside}])
-            self.insert(tables.entry_data, [rows.entry_data(entry)])
+            self.insert(tables.entry_data, [rows.entry_data(entry, None)])
         self._set_course_right(course, made)
 
     def _set_course_right(self, course: str, entries: list[Entry]) -> None:

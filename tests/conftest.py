@@ -75,7 +75,7 @@ def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]
     """Every test that may be left out, and whether it belongs to the sample.
 
     `@pytest.mark.matrix(n)` samples every n-th test of a function, `@pytest.mark.rest` none. Of the tests that run on both databases,
-    those outside `store` and `faults` are sampled on PostgreSQL: every third of a file.
+    those outside `store` and `faults` are sampled on PostgreSQL: every fifth of a file.
     """
     counts: Counter[str] = Counter()
     for item in items:
@@ -88,7 +88,7 @@ def _in_matrices(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, bool]]
             yield item, False
         elif _on_postgresql(item):
             counts[str(item.path)] += 1
-            yield item, counts[str(item.path)] % 3 == 1
+            yield item, counts[str(item.path)] % 5 == 1
 
 
 def _on_postgresql(item: pytest.Item) -> bool:

@@ -77,6 +77,13 @@ from ipt_workflow.service.sandbox import refuse_sandbox, require_sandbox
 from ipt_workflow.store.database import Database
 
 
+class Routes(Router):
+    """Handlers with what they share, for one application. The framework would copy them all, in case another registers them too."""
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "Routes":
+        return self
+
+
 class Application:
     """The ASGI application. It opens the service when the server starts it and closes it when the server stops."""
 
@@ -132,10 +139,13 @@ class Application:
             deliver = relays.run if self.settings.relay else relays.wake_others
             relaying = app.state.rehearsal.relaying() if self.sandbox else _beside(partial(deliver, clinics))
             early = partial(clinics.run_each, partial(_handle_early, app.state.front_desk))
-            signing = partial(clinics.run_each, _sign_log)
-            witnessed = partial(clinics.run_each, partial(_ask_witnesses, calls))
-            background = (early, signing, witnessed, clinics.watch, failures.run, token_uses.run)
-            async with database_of_verifier(self.settings) as database, relaying, AsyncExitStack() as beside:
+            log = partial(clinics.run_each, partial(_keep_log, calls))
+            background = (early, log, clinics.watch, failures.run, token_uses.run)
+            async with (
+                database_of_verifier(self.settings, clinic.installation.keys) as database,
+                relaying,
+                AsyncExitStack() as beside,
+            ):
                 if self.settings.verifier:
                     await beside.enter_async_context(_beside(partial(clinics.run_each, partial(_verify, database))))
                 for each in background:
@@ -160,20 +170,19 @@ async def _handle_early(desk: FrontDesk, clinic: Clinic, stop: asyncio.Event) ->
     await EarlyNotices(desk.of(clinic).notices).run(stop)
 
 
-async def _sign_log(clinic: Clinic, stop: asyncio.Event) -> None:
-    """Signs the clinic's log once a minute, if there are keys for it."""
-    if clinic.settings.log_key_file:
-        sign = partial(sign_or_say, Checkpoints(clinic))
-        await each_minute(sign, stop, waits="the log waits for the database", fails="the log was not signed")
-    await stop.wait()
+async def _keep_log(calls: Calls, clinic: Clinic, stop: asyncio.Event) -> None:
+    """Once a minute signs the clinic's log, if there are keys for it, and brings the checkpoint to the witnesses that have an address."""
+    checkpoints, witnesses = Checkpoints(clinic), Witnesses(clinic, calls)
+    signs, asks = bool(clinic.settings.log_key_file), bool(witnesses.policy.addresses)
 
+    async def keep() -> None:
+        if signs:
+            await sign_or_say(checkpoints)
+        if asks and not stop.is_set():
+            await witnesses.submit()
 
-async def _ask_witnesses(calls: Calls, clinic: Clinic, stop: asyncio.Event) -> None:
-    """Brings each checkpoint of the log to the witnesses that have an address."""
-    witnesses = Witnesses(clinic, calls)
-    if witnesses.policy.addresses:
-        waits, fails = "witnesses wait for the database", "witnesses were not asked"
-        await each_minute(witnesses.submit, stop, waits=waits, fails=fails, at_the_end=False)
+    if signs or asks:
+        await each_minute(keep, stop, waits="the log waits for the database", fails="the log was not signed or not witnessed")
     await stop.wait()
 
 
@@ -243,10 +252,10 @@ def litestar_app(settings: Settings, lifespan: Any = None, *, sandbox: bool = Fa
     (open_to_all if settings.public_schema else guarded).extend([*openapi.HANDLERS, *fhir.METADATA])
     return Litestar(
         route_handlers=[
-            Router("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
-            Router("/", route_handlers=health.OPEN_HANDLERS, middleware=[Anybody(), NoNul()]),
-            Router("/", route_handlers=open_to_all, middleware=[OpenToAll(), Anybody(), NoNul()]),
-            Router("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
+            Routes("/", route_handlers=guarded, middleware=[Bearer(), NoNul()]),
+            Routes("/", route_handlers=health.OPEN_HANDLERS, middleware=[Anybody(), NoNul()]),
+            Routes("/", route_handlers=open_to_all, middleware=[OpenToAll(), Anybody(), NoNul()]),
+            Routes("/", route_handlers=[*notices.SIGNED_HANDLERS, *notices.FHIR_HANDLERS], middleware=[NoNul(), Addressed()]),
             *pages,
         ],
         exception_handlers=problems.HANDLERS,

@@ -18,7 +18,9 @@ from ipt_workflow.api.requests import ApiRequest, FilterText, limit_of, moment, 
 from ipt_workflow.api.services import services_of
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.journal.proof.ipt_verify import Checkpoint
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.log_verification import KeptInvalid, read_kept
 from ipt_workflow.service.views import Verification
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.schema.tables import AUDIT_KINDS, EXPORT_FORMATS
@@ -129,14 +131,31 @@ async def _nothing() -> AsyncIterator[list[AuditRecord]]:
 
 
 @get("/v1/audit/verify", summary="Verify the journal", tags=["audit"])
-async def audit_verify(request: ApiRequest, course: FromQuery[str | None] = None) -> Response[Verification | None]:
-    """Checks the chains, columns, sealed documents and snapshots of one course, or of all."""
+async def audit_verify(
+    request: ApiRequest, course: FromQuery[str | None] = None, kept: FromQuery[str | None] = None
+) -> Response[Verification | None]:
+    """Checks the chains, columns, sealed documents and snapshots of one course, or of all, and then the log.
+
+    `kept` is a checkpoint that you kept, as `Ipt-Log-Checkpoint` has it. The log must continue it, and only what is newer is read.
+    """
     audit: AuditLog = services_of(request).audit_log
     principal = principal_of(request)
+    since = _kept(audit, course, kept)
     if is_head(request):
         await audit.require_verification(principal)
         return Response(None)
-    return Response(await audit.verify(principal, course))
+    return Response(await audit.verify(principal, course, since=since, whole=since is None))
+
+
+def _kept(audit: AuditLog, course: str | None, text: str | None) -> Checkpoint | None:
+    if text is None:
+        return None
+    if course is not None:
+        raise CommandInvalid([Fault("kept", "goes with the whole log: leave out course")])
+    try:
+        return read_kept(audit.clinic.settings, text)
+    except KeptInvalid as error:
+        raise CommandInvalid([Fault("kept", f"cannot be used. {error}")]) from None
 
 
 HANDLERS = (audit_log, audit_search, audit_export, audit_verify)

@@ -9,8 +9,8 @@ from ipt_workflow.api.addresses import public
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.requests import ApiRequest, limit_of
 from ipt_workflow.api.services import services_of
+from ipt_workflow.ehr.deliveries.bodies import CHECKPOINT
 from ipt_workflow.ehr.deliveries.feed import FeedPage, Snapshot
-from ipt_workflow.ehr.deliveries.lanes import CHECKPOINT
 
 
 @get("/v1/events", summary="Events", tags=["events"])

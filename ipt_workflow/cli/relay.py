@@ -100,4 +100,6 @@ def words(receipt: DeliveryReceipt) -> str:
         parts.append("GAP: " + "-".join(str(each) for each in dict.fromkeys(receipt.missing)) + " missing")
     if receipt.late:
         parts.append("late")
+    if receipt.rewritten:
+        parts.append(f"REWRITTEN: another log of size {receipt.log_size} was announced before")
     return "  ".join(part for part in parts if part)

@@ -13,14 +13,12 @@ from ipt_workflow.ehr.fhir.resources import Bundle, BundleEntry
 from ipt_workflow.ehr.fhir_compartments import ClientResources
 from ipt_workflow.ehr.fhir_reads import FhirReader
 from ipt_workflow.ehr.fhir_searches import course_of
-from ipt_workflow.errors import Forbidden
+from ipt_workflow.errors import Forbidden, NotFound
 from ipt_workflow.journal.proof import ipt_verify
-from ipt_workflow.journal.proof.ipt_verify import Policy, Proof, SignedNote
+from ipt_workflow.journal.proof.ipt_verify import Proof, SignedNote
 from ipt_workflow.service.audit import tables as audit_tables
 from ipt_workflow.service.audit.bundles import BundleWriter
-from ipt_workflow.service.audit.checkpoints import Checkpoints
-from ipt_workflow.service.audit.log_keys import KeyFileInvalid
-from ipt_workflow.service.audit.witnesses import policy_of
+from ipt_workflow.service.audit.log_exports import LogExports
 from ipt_workflow.service.clinic import ROLE, Clinic
 from ipt_workflow.service.privacy import summary, tables
 from ipt_workflow.service.privacy.access_reports import BEGINNING, AccessReports, ReportQuery
@@ -86,7 +84,8 @@ class ClientExports:
         client, query = await self._asked(principal, decode)
         with self.clinic.installation.long_requests.one():
             await self._record(principal, client, query)
-            note = await self._signed()
+            log_exports = LogExports(self.clinic)
+            note = await self._signed(log_exports)
             entries = await self.clinic.read(client_bundles.entries, client.ids)
             made_at = self.clinic.clock.now()
             with BundleWriter(
@@ -94,11 +93,11 @@ class ClientExports:
                 "client",
                 organisation=self.clinic.organisation,
                 note=note,
-                policy=await self._policy(),
+                policy=log_exports.policy(ipt_verify.read_checkpoint(note.text).origin if note else ""),
                 made_at=made_at,
             ) as bundle:
                 await self._proved(bundle, entries, note)
-                await self._reports(bundle, principal, client, query)
+                await self._reports(bundle, principal, client, query, proved=note is not None)
         return _plan(client, query, entries, note)
 
     async def _asked(self, principal: Principal, decode: Callable[[], ClientExportQuery]) -> tuple[SeenClient, ClientExportQuery]:
@@ -121,25 +120,17 @@ class ClientExports:
             why = Relation(relation.basis, "PATRQT", relation.on_behalf_of) if relation else None
             await self.clinic.committer.commit(self.clinic.event(principal, "export", f"client {query.ground}", courses, why=why))
 
-    async def _signed(self) -> SignedNote | None:
-        """The newest checkpoint, which covers everything up to now if this process may sign."""
+    async def _signed(self, log_exports: LogExports) -> SignedNote | None:
+        """The checkpoint that proves the bundle, which covers everything up to now if this process may sign; None if there is none."""
         await fan_out.bring_up_to_date(self.clinic)
-        if self.clinic.settings.log_key_file:
-            await Checkpoints(self.clinic).sign()
-        return await self._newest()
+        try:
+            return await log_exports.checkpoint(lambda _: None)
+        except NotFound:
+            return None
 
     async def _newest(self) -> SignedNote | None:
         found = await self.clinic.read(checkpoints.newest)
         return ipt_verify.read_note(found.note + found.cosignatures) if found else None
-
-    async def _policy(self) -> str:
-        """The installation's policy with the keys of the log. Without a policy, one that asks for no witness."""
-        known = policy_of(self.clinic.settings)
-        try:
-            own = (await Checkpoints(self.clinic).show()).keys
-        except KeyFileInvalid:
-            own = ()
-        return policy_text(known, own)
 
     async def _proved(self, bundle: BundleWriter, entries: Sequence[PlacedEntry], note: SignedNote | None) -> None:
         """The journal, with the proofs of what the checkpoint covers; what is newer in a file of its own."""
@@ -161,7 +152,9 @@ class ClientExports:
         courses = tuple(dict.fromkeys(each.entry.course for each in entries))
         bundle.add(ipt_verify.RECORDS, _lines(await self.clinic.read(client_bundles.records, courses, size)))
 
-    async def _reports(self, bundle: BundleWriter, principal: Principal, client: SeenClient, query: ClientExportQuery) -> None:
+    async def _reports(
+        self, bundle: BundleWriter, principal: Principal, client: SeenClient, query: ClientExportQuery, *, proved: bool
+    ) -> None:
         """What people read, and what other systems take over."""
         since, until = ReportQuery().span(BEGINNING, self.clinic.clock.now())
         accesses = await self.reports.of(client, since, until)
@@ -186,7 +179,7 @@ class ClientExports:
             names=journals.names,
             accesses=accesses,
             disclosures=disclosed,
-            proved=await self._newest() is not None,
+            proved=proved,
         )
         bundle.add(SUMMARY, summary.page(shown, query.language).encode())
 
@@ -197,15 +190,6 @@ class ClientExports:
         own = {client.id, *client.ids}
         entries = tuple(BundleEntry(resource=each) for each in found if each.kind == "PlanDefinition" or course_of(each) in own)
         return _line(Bundle(type="collection", timestamp=self.clinic.clock.now(), entry=entries))
-
-
-def policy_text(known: Policy, own: Sequence[str]) -> str:
-    """A policy in the syntax of C2SP, with the public keys of the log beside those that it names."""
-    logs = dict.fromkeys([*(each.vkey() for each in known.logs), *own])
-    lines = [f"log {each}" for each in logs]
-    lines += [f"witness {name} {key.vkey()}" for name, key in known.witnesses.items()]
-    lines += [f"group {name} {needed} {' '.join(members)}" for name, (needed, members) in known.groups.items()]
-    return "".join(f"{line}\n" for line in [*lines, f"quorum {known.quorum}"])
 
 
 def size_of(note: SignedNote | None) -> int:

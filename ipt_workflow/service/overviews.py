@@ -25,11 +25,13 @@ from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.service.views import CourseDetails
 from ipt_workflow.store import client_labels as stored_labels
 from ipt_workflow.store import courses as stored_courses
+from ipt_workflow.store import marks as stored_marks
 from ipt_workflow.store import people as stored_people
 from ipt_workflow.store import proposals as stored_proposals
 from ipt_workflow.store import readers as stored_readers
 from ipt_workflow.store.courses import StoredCourse
 from ipt_workflow.store.database import Connection
+from ipt_workflow.store.marks import MarkInForce
 from ipt_workflow.store.proposals import StoredProposal
 from ipt_workflow.store.readers import CourseLook
 
@@ -70,7 +72,7 @@ class LinkedCourse(msgspec.Struct, frozen=True, kw_only=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """One course as a whole. `label` is what the clinic calls the client. `options` is empty for who may not change it. `names` are the people's, by id, as far as they are known.
 
-    `looks` are those of the last LOOKS_DAYS days, without this one.
+    `looks` are those of the last LOOKS_DAYS days, without this one. `marks` are those in force on the client's record.
     """
 
     course: CourseDetails
@@ -83,6 +85,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     linked: tuple[LinkedCourse, ...]
     looks: tuple[CourseLook, ...]
     label: str | None
+    marks: tuple[MarkInForce, ...]
     names: Mapping[str, str]
 
 
@@ -94,6 +97,7 @@ class _Around(msgspec.Struct, frozen=True):
     proposals: Sequence[StoredProposal]
     looks: Sequence[CourseLook]
     label: bytes | None
+    marks: Sequence[MarkInForce]
     names: Mapping[str, str]
 
 
@@ -132,6 +136,7 @@ class Overviews:
             linked=tuple(self._linked(details, seen.values())),
             looks=looks,
             label=None if masked else text_of(around.label),
+            marks=tuple(around.marks),
             names=around.names,
         )
 
@@ -172,6 +177,7 @@ def _around(connection: Connection, organisation: str, stored: StoredCourse, sin
         proposals=proposals,
         looks=looks,
         label=stored_labels.of_clients(connection, organisation, [client]).get(client),
+        marks=stored_marks.in_force(connection, organisation, client),
         names=stored_people.names(connection, organisation, _people(stored, looks, proposals)),
     )
 

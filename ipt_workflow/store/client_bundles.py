@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from ipt_workflow.journal.audit import record_bytes
 from ipt_workflow.journal.proof import ipt_verify, tree
 from ipt_workflow.journal.proof.leaves import ENTRY, RECORD
-from ipt_workflow.store import log
+from ipt_workflow.store import log, log_bundles
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.log_bundles import BundledEntry, BundledRecord
 from ipt_workflow.store.schema import tables
@@ -46,15 +45,9 @@ def entries(connection: sa.Connection, organisation: str, courses: Sequence[str]
         .where(entry.c.organisation == organisation, _among(connection, entry.c.course_id, courses))
         .order_by(entry.c.course_id, entry.c.seq)
     )
-    return [
-        PlacedEntry(
-            BundledEntry(
-                course=row.course_id, seq=row.seq, canonical=_text(row.canonical), salt=row.salt, sealed=_text(row.sealed)
-            ),
-            row.position,
-        )
-        for row in connection.execute(statement)
-    ]
+    rows = connection.execute(statement).all()
+    written = log_bundles.bundled(connection, organisation, rows, texts=True)
+    return [PlacedEntry(each, row.position) for each, row in zip(written, rows, strict=True)]
 
 
 def records(connection: sa.Connection, organisation: str, courses: Sequence[str], size: int) -> list[ProvedRecord]:
@@ -78,12 +71,13 @@ def records(connection: sa.Connection, organisation: str, courses: Sequence[str]
         .order_by(leaf.c.position)
     )
     rows = connection.execute(statement).mappings().all()
-    touched = _touched(connection, organisation, [row["id"] for row in rows if row["canonical"] is None])
+    without = [row["id"] for row in rows if row["canonical"] is None]
+    before = log_bundles.bytes_of_before(connection, organisation, without) if without else {}
     read = log.reader(connection, organisation)
     return [
         ProvedRecord(
             record=row["id"],
-            canonical=_text(row["canonical"] or record_bytes(dict(row), touched.get(row["id"], ()))),
+            canonical=log_bundles.text_of(row["canonical"] or before[row["id"]]),
             position=row["position"],
             proof=tuple(ipt_verify.encoded(each) for each in tree.inclusion(row["position"], size, read)),
         )
@@ -91,19 +85,5 @@ def records(connection: sa.Connection, organisation: str, courses: Sequence[str]
     ]
 
 
-def _touched(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, list[str]]:
-    """The courses of records that a version without canonical bytes wrote."""
-    found: dict[str, list[str]] = {}
-    where = (subject.c.organisation == organisation, _among(connection, subject.c.event_id, ids))
-    for row in connection.execute(sa.select(subject.c.event_id, subject.c.course_id).where(*where)) if ids else ():
-        found.setdefault(row.event_id, []).append(row.course_id)
-    return found
-
-
 def _among(connection: sa.Connection, column: sa.Column[Any], ids: Sequence[str]) -> sa.ColumnElement[bool]:
     return one_of(column, "ids", list(ids))[connection.dialect.name]
-
-
-def _text(raw: Any) -> str | None:
-    """Bytes as the text that they are."""
-    return None if raw is None else bytes(raw).decode(errors="replace")

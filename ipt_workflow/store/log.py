@@ -59,7 +59,8 @@ def append(connection: sa.Connection, organisation: str, last_event: int, limit:
     if not new and not waited:
         return 0
     hashes = _hashes_of_before(connection, organisation, [each.id for each in waited if each.hash is None])
-    in_order = sorted([*new, *waited], key=lambda each: (each.created_at, each.course_id or "", each.seq or AFTER_ENTRIES, each.id))
+    there = [each for each in waited if each.hash or each.id in hashes]  # a record of before may have been removed meanwhile
+    in_order = sorted([*new, *there], key=lambda each: (each.created_at, each.course_id or "", each.seq or AFTER_ENTRIES, each.id))
     before = size(connection, organisation)
     added = [
         Leaf(
@@ -72,7 +73,8 @@ def append(connection: sa.Connection, organisation: str, last_event: int, limit:
         )
         for n, each in enumerate(in_order)
     ]
-    _write(connection, organisation, before, added)
+    if added:
+        _write(connection, organisation, before, added)
     if waited:
         connection.execute(_forget[connection.dialect.name], {"owner": organisation, "ids": [each.id for each in waited]})
     return len(waited)

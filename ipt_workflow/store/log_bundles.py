@@ -38,26 +38,26 @@ class BundledRecord(msgspec.Struct, frozen=True, kw_only=True):
     canonical: str | None
 
 
-def entries(connection: sa.Connection, organisation: str, start: int, end: int) -> list[BundledEntry]:
-    """The entries at the positions from `start` to before `end`, in order."""
-    return _opened(connection, organisation, connection.execute(_entries, _bounds(organisation, start, end)).all())
+def entries(connection: sa.Connection, organisation: str, start: int, end: int, *, texts: bool) -> list[BundledEntry]:
+    """The entries at the positions from `start` to before `end`, in order. Without `texts`, all are masked."""
+    return bundled(connection, organisation, connection.execute(_entries, _bounds(organisation, start, end)).all(), texts=texts)
 
 
 def records(connection: sa.Connection, organisation: str, start: int, end: int) -> list[BundledRecord]:
     """The records at the positions from `start` to before `end`, in order."""
     rows = connection.execute(_records, _bounds(organisation, start, end)).mappings().all()
-    return _bundled(connection, organisation, rows)
+    return _bundled_records(connection, organisation, rows)
 
 
-def unlogged_entries(connection: sa.Connection, organisation: str) -> list[BundledEntry]:
+def unlogged_entries(connection: sa.Connection, organisation: str, *, texts: bool) -> list[BundledEntry]:
     """Entries that have no position and do not wait for one."""
-    return _opened(connection, organisation, connection.execute(_unlogged_entries, {"owner": organisation}).all())
+    return bundled(connection, organisation, connection.execute(_unlogged_entries, {"owner": organisation}).all(), texts=texts)
 
 
 def unlogged_records(connection: sa.Connection, organisation: str) -> list[BundledRecord]:
     """Records that have no position and do not wait for one."""
     rows = connection.execute(_unlogged_records, {"owner": organisation}).mappings().all()
-    return _bundled(connection, organisation, rows)
+    return _bundled_records(connection, organisation, rows)
 
 
 def leaf_hashes(connection: sa.Connection, organisation: str, number: int) -> bytes:
@@ -66,26 +66,31 @@ def leaf_hashes(connection: sa.Connection, organisation: str, number: int) -> by
     return held.get((0, number), b"").ljust(tree.WIDTH * tree.HASH_BYTES, b"\0")
 
 
-def _opened(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[BundledEntry]:
-    """The entries of rows, with their texts as they were written."""
-    texts = client_keys.opened(connection, organisation, [(row.salt, row.sealed) for row in rows])
+def bundled(connection: sa.Connection, organisation: str, rows: Sequence[Any], *, texts: bool) -> list[BundledEntry]:
+    """The entries of rows, with their texts as they were written, or masked."""
+    if texts:
+        written = client_keys.opened(connection, organisation, [(row.salt, row.sealed) for row in rows])
+    else:
+        written = [(None, None)] * len(rows)
     return [
-        BundledEntry(course=row.course_id, seq=row.seq, canonical=_text(row.canonical), salt=salt, sealed=_text(sealed))
-        for row, (salt, sealed) in zip(rows, texts, strict=True)
+        BundledEntry(
+            course=row.course_id, seq=row.seq, canonical=text_of(row.canonical), salt=salt, sealed=text_of(sealed), masked=not texts
+        )
+        for row, (salt, sealed) in zip(rows, written, strict=True)
     ]
 
 
-def _bundled(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[BundledRecord]:
+def _bundled_records(connection: sa.Connection, organisation: str, rows: Sequence[Any]) -> list[BundledRecord]:
     """Records of a version without canonical bytes have those that their rows would have had."""
     without = [row["id"] for row in rows if row["id"] is not None and row["canonical"] is None]
-    before = _bytes_of_before(connection, organisation, without) if without else {}
+    before = bytes_of_before(connection, organisation, without) if without else {}
     return [
-        BundledRecord(record=row["record_id"], canonical=_text(row["canonical"] or before.get(row["record_id"]))) for row in rows
+        BundledRecord(record=row["record_id"], canonical=text_of(row["canonical"] or before.get(row["record_id"]))) for row in rows
     ]
 
 
-def _bytes_of_before(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, bytes]:
-    """Raises JournalBroken if the rows cannot be read."""
+def bytes_of_before(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> dict[str, bytes]:
+    """The bytes that records would have had, by id. Raises JournalBroken if their rows cannot be read."""
     courses: dict[str, list[str]] = {}
     named = sa.select(subject.c.event_id, subject.c.course_id).where(
         subject.c.organisation == organisation, subject.c.event_id.in_(ids)
@@ -99,7 +104,7 @@ def _bytes_of_before(connection: sa.Connection, organisation: str, ids: Sequence
         raise JournalBroken(f"A row of the audit log is not as it was written, one of {ids[0]} to {ids[-1]}.") from error
 
 
-def _text(raw: Any) -> str | None:
+def text_of(raw: Any) -> str | None:
     """Bytes as the text that they are. Other bytes are replaced, and so have another hash."""
     return bytes(raw).decode(errors="replace") if isinstance(raw, bytes | memoryview) else raw
 

@@ -124,6 +124,24 @@ def _write_beside(
         events.publish(connection, organisation, each)
 
 
+class MarkInForce(msgspec.Struct, frozen=True):
+    """A mark as those see it who see a course of the client."""
+
+    kind: MarkKind
+    ground: str
+
+
+_in_force = sa.select(mark.c.kind, mark.c.ground).where(
+    mark.c.organisation == sa.bindparam("organisation"), mark.c.client_id == sa.bindparam("client"), mark.c.ended_at.is_(None)
+)
+
+
+def in_force(connection: sa.Connection, organisation: str, client_id: str) -> list[MarkInForce]:
+    """The marks in force on a client's record, oldest first."""
+    values = {"organisation": organisation, "client": client_id}
+    return [MarkInForce(*row) for row in connection.execute(_in_force.order_by(mark.c.set_at, mark.c.id), values)]
+
+
 def find(connection: sa.Connection, organisation: str, mark_id: str) -> StoredMark | None:
     return structs.read_first(connection, _select.where(mark.c.organisation == organisation, mark.c.id == mark_id), StoredMark)
 

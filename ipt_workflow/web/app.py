@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from ipt_workflow.api.app import Application
+from ipt_workflow.api.app import Application, Routes
 from ipt_workflow.api.rate_limits import OpenToAll
 from ipt_workflow.api.requests import NoNul
 from ipt_workflow.runtime.clock import Clock
@@ -66,7 +66,7 @@ def routers(settings: Settings) -> tuple[Router, ...]:
 
 
 def _router(handlers: tuple, middleware: list) -> Router:  # type: ignore[type-arg]
-    return Router(
+    return Routes(
         "/",
         route_handlers=handlers,
         middleware=middleware,

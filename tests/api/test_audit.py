@@ -373,7 +373,7 @@ def test_what_was_written_verifies(api):
         await api.walk(first, "record_consent", "start")
         for role in ("auditor", "supervisor"):
             assert (await api.get("/v1/audit/verify", role)).json() == {
-                "ok": True, "courses": 2, "checked": 4, "erased": 0, "first_bad": None,
+                "ok": True, "courses": 2, "checked": 4, "erased": 0, "first_bad": None, "leaves": 0, "since": None,
             }  # fmt: skip
         one = (await api.get(f"/v1/audit/verify?course={second}", "auditor")).json()
         assert (one["ok"], one["courses"], one["checked"]) == (True, 1, 1)

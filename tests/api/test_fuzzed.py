@@ -291,7 +291,7 @@ def session():
         yield kept
 
 
-@pytest.mark.matrix(8)
+@pytest.mark.matrix(17)
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda value: value)
 def test_what_is_made_from_the_document_is_answered_as_the_document_says(server, schema, session, method, path, role):

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import databases
 from support.http_client import running
 
+from ipt_workflow.service.audit.verifier import Verifier
 from ipt_workflow.store.schema import revision
 
 SECRET = "EHR-of-nobody-else"
@@ -44,6 +45,20 @@ def test_a_service_lives_and_is_ready_and_says_so_to_anybody(settings):
     for answer in ask(settings, "/health/live", "/health/ready"):
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_readiness_says_how_far_everything_was_read_again(api):
+    async def test(api):
+        assert (await api.client.get("/health/ready")).json() == {"status": "ok"}
+        await api.open("EHR-1")
+        await Verifier(api.clinic).read_on()
+        found = (await api.client.get("/health/ready")).json()["verification"]
+        assert (0 < found["share"] <= 1, found["ok"]) == (True, True)
+        installed = await samples(api)
+        assert value(installed, "ipt_verification_faults") == 0
+        assert value(installed, "ipt_verification_share") == pytest.approx(found["share"], abs=0.01)
+
+    api(test)
 
 
 def test_a_service_whose_database_is_behind_is_not_ready_says_what_to_run_and_lives(settings, api):

@@ -153,8 +153,8 @@ def test_protocols_are_listed_linted_shown_and_drawn(cli):
     assert (ipt["contract"]["sessions"], ipt["sick_role"], ipt["format"]) == ({"min": 12, "max": 16}, "full", "individual")
     table = cli("protocol", "list").stdout
     assert all(f"{each['id']}@{each['version']}" in table and each["indications"][0] in table for each in listed)
-    file = Path(service_walk.__file__).parents[2] / "config" / "protocols" / "ipt.toml"
-    assert "ipt@2: no faults" in cli("protocol", "lint", file).stdout
+    file = Path(service_walk.__file__).parents[2] / "config" / "protocols" / "ipc.toml"
+    assert "ipc@2: no faults" in cli("protocol", "lint", file).stdout
     assert cli.json("protocol", "lint", file)["ok"]
     shown = cli.json("protocol", "show", "ipt@2")
     assert shown["digest"] == ipt["digest"]
@@ -403,4 +403,4 @@ def test_the_console_script_exits_with_the_same_codes(tmp_path):
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "ipt-workflow db upgrade" in refused.stderr
     assert run("course").returncode == 2
-    assert run("db", "upgrade").returncode == 0
+    assert run("protocol", "list").returncode == 0

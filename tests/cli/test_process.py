@@ -44,7 +44,7 @@ def file(settings) -> str:
     return databases.path_of(settings)
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize(
     ("line", "code", "says"),
     (
@@ -82,7 +82,7 @@ def test_a_closed_descriptor_is_never_the_databases_file(file):
     assert shell("ipt token create --role auditor --name a 2>&- <&- && ipt db check", file).returncode == 0
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize(
     ("arguments", "stdin", "environ", "code", "says"),
     (

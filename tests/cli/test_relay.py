@@ -78,6 +78,7 @@ def test_a_receipt_is_one_line_with_what_is_wrong():
     assert words(DeliveryReceipt(outcome="unsigned", status=401)) == "unsigned  401"
     late = DeliveryReceipt(outcome="received", status=204, id="evt_2", type="t", course="c", sequence=5, late=True)
     assert words(late).endswith("late")
+    assert "REWRITTEN: another log of size 9" in words(DeliveryReceipt(outcome="received", status=204, log_size=9, rewritten=True))
     assert "GAP: 4 missing" in words(DeliveryReceipt(outcome="received", status=204, missing=(4, 4)))
 
 

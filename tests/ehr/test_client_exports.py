@@ -20,6 +20,9 @@ from ipt_workflow.ehr.client_exports import ClientExportQuery, ClientExports
 from ipt_workflow.errors import CommandInvalid, Forbidden, NotFound, PersonNeeded, ReauthenticationNeeded
 from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.audit import log_keys
+from ipt_workflow.service.audit.checkpoints import Checkpoints
+from ipt_workflow.service.audit.log_state import LogState
 from ipt_workflow.service.privacy import summary
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import audit
@@ -170,6 +173,27 @@ def test_entries_of_which_no_checkpoint_knows_are_in_a_file_of_their_own(filled,
     (row,) = [json.loads(line) for line in files(content)["entries-after-checkpoint.ndjson"].splitlines()]
     assert (row["course"], row["seq"]) == (second, 2)
     assert verified(tmp_path, content, capsys)[0] == 0
+
+
+@pytest.mark.parametrize("state", ["whole", "put back to an older one"])
+def test_the_log_is_signed_for_it_unless_the_database_is_older_than_what_was_signed(filled, settings, tmp_path, capsys, state):
+    keys = tmp_path / "log.keys"
+    keys.write_text(log_keys.new_file(), encoding="utf-8")
+    settings = settings.model_copy(update={"log_key_file": str(keys)})
+
+    async def test(clinic):
+        await exported(clinic)
+        await service_walk.walk(clinic, filled[1][1], "record_consent")
+        origin = (await Checkpoints(clinic).show()).origin
+        if state != "whole":
+            LogState(keys).know(origin, 10_000)
+        return await exported(clinic)
+
+    content = later(settings, test)
+    assert ("entries-after-checkpoint.ndjson" in files(content)) is (state != "whole")
+    (tmp_path / "client.zip").write_bytes(content)
+    assert ipt_verify.main([str(tmp_path / "client.zip")]) == ipt_verify.DOUBTFUL  # whose keys they are, a person must judge
+    assert "Compare them with what you got in another way" in capsys.readouterr().out
 
 
 def test_without_a_signed_log_the_data_come_without_proofs_and_the_page_says_so(settings):

@@ -3,7 +3,7 @@
 - Every acknowledged transition is in the journal once, under the id in its answer. Nothing refused is there.
 - A write without an answer is there whole or not at all.
 - An idempotency key gives the same answer again.
-- Each entry is once in the outbox or among the events.
+- Each entry is once in the outbox or among the events, and once in the outbox or in the log, whose positions have no gap.
 - Chains and folds verify, and recorded times do not go back.
 - One order of the requests explains everything that the clients saw.
 - Requests that failed because of the fault were answered with 503 and `Retry-After`.
@@ -103,6 +103,13 @@ async def delivered_once(place: Any, course: str, entries: list[dict[str, Any]])
     parts = (f"SELECT id, seq FROM {table} WHERE course_id = '{course}' AND kind = 'entry'" for table in ("outbox", "event"))
     found = await place.rows(f"{' UNION ALL '.join(parts)} ORDER BY seq")
     assert found == [(each["id"], each["seq"]) for each in entries], "outbox and events have not one row for each entry"
+    parts = (f"SELECT seq FROM {table} WHERE course_id = '{course}' AND kind = 'entry'" for table in ("outbox", "log_leaf"))
+    found = await place.rows(f"{' UNION ALL '.join(parts)} ORDER BY seq")
+    assert found == [(each["seq"],) for each in entries], "outbox and log have not one row for each entry"
+    ((count, last, size),) = await place.rows(
+        "SELECT (SELECT count(*) FROM log_leaf), (SELECT max(position) FROM log_leaf), (SELECT size FROM log_head)"
+    )
+    assert (count, last) == ((size, size - 1) if size else (0, None)), "the positions in the log have gaps"
 
 
 async def same_answers(load: Load) -> None:

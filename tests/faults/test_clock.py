@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from faults import after
 from faults.histories import Load
 
 
+@pytest.mark.matrix(2)
 def test_recorded_times_do_not_go_back_when_the_clock_does(place, seeds):
     async def play():
         async with place.service() as service:

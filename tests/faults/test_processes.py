@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from faults import after
 from faults.histories import Load
 
 
+@pytest.mark.matrix(2)
 def test_what_clients_of_two_services_see_has_one_order(place, seeds):
     async def play():
         async with place.service(name="one") as one, place.service(name="two") as two:

@@ -27,6 +27,7 @@ async def at_once(place, *args: str) -> list[str]:
     return [each.stdout for each in done]
 
 
+@pytest.mark.matrix(2)
 def test_all_of_them_succeed(bare):
     async def play():
         assert len(set(await at_once(bare, "db", "upgrade"))) == 1

@@ -24,7 +24,7 @@ _forms = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
 def every_form(test):
-    return pytest.mark.matrix(7)(_forms(test))
+    return pytest.mark.matrix(10)(_forms(test))
 
 
 @cache

@@ -288,7 +288,7 @@ def check_journal(walk: Walk) -> None:
 
 
 FEW = settings(
-    max_examples=25,
+    max_examples=10,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,

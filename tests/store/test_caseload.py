@@ -86,7 +86,7 @@ def choices(rows: list[dict]) -> list[dict]:
     return found + [{"attention": kind} for kind in ATTENTION]
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize("few", [2000, 1])
 @pytest.mark.parametrize("limit", [1, 3, 200])
 def test_pages_hold_every_course_that_fits_once_and_in_order(stored, monkeypatch, few, limit):

@@ -182,6 +182,24 @@ def test_what_a_version_without_a_log_wrote_gets_its_positions_after_the_upgrade
     scene(database_url, test)
 
 
+def test_a_record_of_before_that_was_removed_meanwhile_stops_nothing(database_url):
+    async def test(clinic):
+        gone = {
+            "organisation": "default",
+            "id": "0197c8f3-2244-7d10-a0b1-6c2e8f9d0e77",
+            "course_id": None,
+            "seq": None,
+            "hash": None,
+            "created_at": service_walk.START,
+        }
+        await clinic.database.write(lambda connection: connection.execute(sa.insert(tables.log_outbox), gone))
+        assert await all_leaves(clinic) == []
+        await some_records(clinic)
+        assert [each.position for each in await all_leaves(clinic)] == list(range(7))
+
+    scene(database_url, test)
+
+
 def test_a_record_of_before_has_the_hash_that_todays_code_would_give_it(database_url):
     async def test(clinic):
         await some_records(clinic)

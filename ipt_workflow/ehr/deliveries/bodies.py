@@ -12,6 +12,7 @@ from ipt_workflow.store.deliveries import ListedDelivery
 from ipt_workflow.store.subscriptions import StoredKey, StoredSubscription
 from ipt_workflow.values.types import Moment, SharingPurpose
 
+CHECKPOINT = "ipt-log-checkpoint"  # the header with the newest checkpoint of the log
 Scheme = Literal["v1", "v1a"]
 Scope = Literal["thin", "clinical"]
 Url = Annotated[str, Meta(max_length=2000)]

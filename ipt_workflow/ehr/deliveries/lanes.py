@@ -16,6 +16,7 @@ from ipt_workflow.access.relations import Relation
 from ipt_workflow.access.secret_box import SecretBox
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries import events
+from ipt_workflow.ehr.deliveries.bodies import CHECKPOINT
 from ipt_workflow.ehr.deliveries.retries import GONE, THROTTLED, RetryPolicy
 from ipt_workflow.ehr.deliveries.rounds import DisabledSubscription, RoundOutcome
 from ipt_workflow.ehr.deliveries.sender import DeliverySender
@@ -32,7 +33,6 @@ from ipt_workflow.store.units import LoggedEvent
 
 CLAIM_SECONDS = 1.0  # a claim is used to begin attempts for so long
 ROUND_SECONDS = 5.0  # a round that claims may take so long; the lease covers this, the claim and one attempt
-CHECKPOINT = "ipt-log-checkpoint"
 FRESH_SECONDS = 0.05  # what was read longer ago is compared with the database before it is sent
 
 

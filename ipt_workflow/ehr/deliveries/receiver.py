@@ -12,8 +12,11 @@ from typing import Any, Literal
 import msgspec
 
 from ipt_workflow.ehr import signatures
+from ipt_workflow.ehr.deliveries.bodies import CHECKPOINT
 from ipt_workflow.ehr.signatures import SigningKey
 from ipt_workflow.errors import SignatureInvalid
+from ipt_workflow.journal.proof import ipt_verify
+from ipt_workflow.journal.proof.ipt_verify import NotProved
 from ipt_workflow.runtime.clock import Clock, SystemClock
 
 BODY_BYTES_MAX = 65_536
@@ -33,7 +36,10 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one request. `missing` is the first and last missing sequence. `late`: a higher sequence came before."""
+    """The result of one request. `missing` is the first and last missing sequence. `late`: a higher sequence came before.
+
+    `log_size` is that of the log's checkpoint. `rewritten`: a checkpoint of the same size with another root came before.
+    """
 
     outcome: Outcome
     status: int
@@ -43,6 +49,8 @@ class DeliveryReceipt(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int | None = None
     missing: tuple[int, int] | None = None
     late: bool = False
+    log_size: int | None = None
+    rewritten: bool = False
     data: dict[str, Any] | None = None
 
 
@@ -71,6 +79,7 @@ class Receiver:
         self._count = 0
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._sequences: dict[str, int] = {}
+        self._roots: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -112,7 +121,18 @@ class Receiver:
             sequence=sequence if isinstance(sequence, int) else None,
             data=envelope.data,
         )
-        return self._with_trouble(receipt)
+        return self._with_trouble(self._witnessed(receipt, headers.get(CHECKPOINT)))
+
+    def _witnessed(self, receipt: DeliveryReceipt, header: str | None) -> DeliveryReceipt:
+        """The receipt with what the log says of itself, compared with what it said before. Whoever has the log's key also checks its signature."""
+        try:
+            checkpoint = ipt_verify.read_checkpoint(ipt_verify.read_header(header or "").text)
+        except NotProved:
+            return receipt
+        root = self._roots.setdefault((checkpoint.origin, checkpoint.size), checkpoint.root)
+        if len(self._roots) > IDS_MAX:
+            self._roots.popitem(last=False)
+        return msgspec.structs.replace(receipt, log_size=checkpoint.size, rewritten=root != checkpoint.root)
 
     def _with_trouble(self, receipt: DeliveryReceipt) -> tuple[DeliveryReceipt, float]:
         trouble = self._trouble

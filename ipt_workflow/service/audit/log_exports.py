@@ -1,6 +1,7 @@
 """The verb of an auditor who takes the whole log away: a bundle that they verify where nobody of the clinic can help."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.audit.log_state import LogStateInvalid
 from ipt_workflow.service.audit.witnesses import Witnesses, cosigned_note, has_quorum
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.privacy.secondary_use import left_out
 from ipt_workflow.store import cosignatures, log, log_bundles
 from ipt_workflow.store.log_bundles import BundledEntry
 
@@ -54,7 +56,7 @@ class LogExports:
         newest checkpoint of before. Raises Forbidden, LongRequestsFull, JournalBroken, and NotFound if there is no checkpoint.
         """
         await self.clinic.require(principal, "export the audit log")
-        note = await self._checkpoint(unsigned)
+        note = await self.checkpoint(unsigned)
         checkpoint = ipt_verify.read_checkpoint(note.text)
         with self.clinic.installation.long_requests.one():
             await self.clinic.log(principal, "export", "log with texts" if texts else "log")
@@ -63,14 +65,14 @@ class LogExports:
                 "log",
                 organisation=self.clinic.organisation,
                 note=note,
-                policy=self._policy(checkpoint.origin),
+                policy=self.policy(checkpoint.origin),
                 made_at=self.clinic.clock.now(),
             ) as bundle:
                 await self._files(bundle, principal, checkpoint.size, texts, progress)
         return checkpoint
 
-    async def _checkpoint(self, unsigned: Unsigned) -> SignedNote:
-        """The newest checkpoint that has its quorum of witnesses, or else the newest."""
+    async def checkpoint(self, unsigned: Unsigned) -> SignedNote:
+        """The newest checkpoint that has its quorum of witnesses, or else the newest. Signs first. Raises NotFound or JournalBroken."""
         try:
             await self._checkpoints.sign()
             await self._witnesses.submit()
@@ -94,7 +96,7 @@ class LogExports:
             unsigned("No checkpoint of late has its quorum of witnesses. `ipt-workflow witness list` says how far each is.")
         return note
 
-    def _policy(self, origin: str) -> str:
+    def policy(self, origin: str) -> str:
         """The installation's policy, or the log's keys as far as they are known here. Whoever verifies has a policy of their own."""
         if file := self.clinic.settings.log_policy_file:
             return Path(file).read_text(encoding="utf-8")
@@ -113,10 +115,10 @@ class LogExports:
                 held = await self.clinic.read(log_bundles.leaf_hashes, number)
                 write(held[: (size - number * tree.WIDTH) * tree.HASH_BYTES])
         with bundle.file(ipt_verify.ENTRIES) as write:
-            async for entries in self._chunks(principal, log_bundles.entries, size):
-                write(_lines(await self._readable(principal, entries, texts)))
+            async for entries in self._chunks(principal, partial(log_bundles.entries, texts=texts), size):
+                write(_lines(await self._readable(principal, entries)))
                 progress(CHUNK)
-            write(_lines(await self._readable(principal, await self.clinic.read(log_bundles.unlogged_entries), texts)))
+            write(_lines(await self._readable(principal, await self.clinic.read(log_bundles.unlogged_entries, texts=texts))))
         with bundle.file(ipt_verify.RECORDS) as write:
             async for records in self._chunks(principal, log_bundles.records, size):
                 write(_lines(records))
@@ -128,10 +130,13 @@ class LogExports:
             await stream.check()
             yield await self.clinic.read(read, start, min(start + CHUNK, size))
 
-    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry], texts: bool) -> list[BundledEntry]:
-        """The entries without the texts that the principal may not read, or does not want."""
-        named = {each.course for each in entries}
-        masked = await self.clinic.masked(principal, named) if texts else named
+    async def _readable(self, principal: Principal, entries: Sequence[BundledEntry]) -> list[BundledEntry]:
+        """The entries without the texts that the principal may not read.
+
+        Nor have they those of clients who object to secondary use, or of whose data processing is restricted: the bundle names no client.
+        """
+        named = sorted({each.course for each in entries if not each.masked})
+        masked = await self.clinic.masked(principal, named) | await left_out(self.clinic, named, "HOPERAT")
         return [
             msgspec.structs.replace(each, salt=None, sealed=None, masked=True) if each.course in masked else each
             for each in entries

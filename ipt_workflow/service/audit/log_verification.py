@@ -9,6 +9,7 @@ from ipt_workflow.errors import IptError
 from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved
 from ipt_workflow.runtime import kept_files
+from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.audit.witnesses import cosigned_note, has_quorum, policy_of
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.store import cosignatures as stored
@@ -54,30 +55,40 @@ async def verify_log(clinic: Clinic, kept: Checkpoint | None = None, heard: LogH
             return tally
 
 
+def read_kept(settings: Settings, text: str) -> Checkpoint:
+    """A checkpoint that an auditor kept: a signed note, or the header of a delivery. Raises KeptInvalid.
+
+    If the policy of the installation names logs, one of them must have signed it.
+    """
+    policy = policy_of(settings)
+    try:
+        note = ipt_verify.read_kept(text)
+        checkpoint = ipt_verify.read_checkpoint(note.text)
+        signed = any(ipt_verify.holds(key, note) for key in policy.logs if key.name == checkpoint.origin)
+    except NotProved as error:
+        raise KeptInvalid(f"It is no checkpoint of this log: {error}") from None
+    if policy.logs and not signed:
+        raise KeptInvalid("It is no checkpoint of this log: no log of the policy has signed it.")
+    return checkpoint
+
+
 class KeptCheckpointFile:
-    """A file with the last checkpoint that an auditor kept: a signed note, or the header of a delivery."""
+    """A file with the last checkpoint that an auditor kept."""
 
     def __init__(self, clinic: Clinic, path: Path) -> None:
         self.clinic = clinic
         self._path = path
 
     def read(self) -> Checkpoint | None:
-        """The checkpoint; None if the file is not there yet. Raises KeptInvalid if a log that the policy trusts has not signed it."""
+        """The checkpoint; None if the file is not there yet. Raises KeptInvalid."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            return read_kept(self.clinic.settings, self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except KeptInvalid as error:
+            raise KeptInvalid(f"{self._path}: {error}") from None
         except (OSError, UnicodeDecodeError):
             raise KeptInvalid(f"{self._path} cannot be read as a checkpoint.") from None
-        try:
-            note, policy = ipt_verify.read_kept(text), policy_of(self.clinic.settings)
-            checkpoint = ipt_verify.read_checkpoint(note.text)
-            signed = any(ipt_verify.holds(key, note) for key in policy.logs if key.name == checkpoint.origin)
-        except NotProved as error:
-            raise KeptInvalid(f"{self._path} is no checkpoint of this log: {error}") from None
-        if policy.logs and not signed:
-            raise KeptInvalid(f"{self._path} is no checkpoint of this log: no log of the policy has signed it.")
-        return checkpoint
 
     async def replace(self, size: int) -> int | None:
         """Keeps the newest checkpoint of at most this size that has its quorum. Returns its size; None if there is none."""

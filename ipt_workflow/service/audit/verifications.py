@@ -13,9 +13,10 @@ from ipt_workflow.service.audit.runs import KeptRun
 from ipt_workflow.service.audit.verification import Progress, VerificationTally
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.service.views import Verification
-from ipt_workflow.store import audit_runs
+from ipt_workflow.store import audit_runs, verification_rounds
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit_runs import StoredVerification
+from ipt_workflow.store.verification_rounds import RoundView, view
 
 NOT_THERE = "There is no such verification, or none that you may see."
 
@@ -159,6 +160,14 @@ class Verifications:
         shown = [_view(run, now) for run in found if unseen.isdisjoint({run.course_id, run.bad_course})]
         await self.clinic.log(principal, "read", "verifications", sorted(named - unseen))
         return shown
+
+    async def background(self, principal: Principal) -> RoundView | None:
+        """How far the verifier in the background is. What it found about a course that the caller may not see is not named."""
+        await self._require(principal, None)
+        found = view(await self.clinic.read(verification_rounds.newest, 2))
+        if found and found.course and await self.clinic.unseen(principal, [found.course]):
+            return msgspec.structs.replace(found, course=None, seq=None)
+        return found
 
     async def one(self, principal: Principal, run_id: str) -> VerificationRun:
         """A verification. Raises NotFound, also if it is about a course that the caller may not see."""

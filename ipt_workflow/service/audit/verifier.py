@@ -8,13 +8,13 @@ from math import ceil
 
 import msgspec
 
+from ipt_workflow.access.client_keys import KeyRing
 from ipt_workflow.course import Course, attention
-from ipt_workflow.errors import IptError, JournalBroken
+from ipt_workflow.errors import IptError, JournalBroken, SecretUnreadable
 from ipt_workflow.runtime.settings import Settings
 from ipt_workflow.service.audit import verification
 from ipt_workflow.service.background import each_minute
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.service.installation import key_ring
 from ipt_workflow.store import log_checks
 from ipt_workflow.store import verification_rounds as stored
 from ipt_workflow.store.clinic_database import ClinicDatabase
@@ -35,17 +35,12 @@ class VerifierMayWrite(IptError):
 
 
 @asynccontextmanager
-async def database_of_verifier(settings: Settings) -> AsyncIterator[Database | None]:
-    """The database for the verifier's own role; None if it has none. Raises VerifierMayWrite, or DatabaseNotReady."""
+async def database_of_verifier(settings: Settings, keys: KeyRing) -> AsyncIterator[Database | None]:
+    """The database for the verifier's own role; None if it has none. `keys` open the texts. Raises VerifierMayWrite, or DatabaseNotReady."""
     if not settings.verifier_database_url:
         yield None
         return
-    database = open_database(
-        settings.verifier_database_url,
-        statement_seconds=settings.statement_seconds,
-        connections=1,
-        keys=key_ring(settings),
-    )
+    database = open_database(settings.verifier_database_url, statement_seconds=settings.statement_seconds, connections=1, keys=keys)
     try:
         if await database.read(stored.may_write):
             raise VerifierMayWrite(
@@ -114,7 +109,7 @@ class Verifier:
         try:
             checked = await self._reads.read(lambda connection: check_courses(connection, organisation, ids, self._due))
             missing = await self._reads.read(lambda connection: log_checks.unlogged(connection, organisation, ids))
-        except JournalBroken as error:
+        except (JournalBroken, SecretUnreadable) as error:
             return msgspec.structs.replace(_with_fault(last, str(error), None, ids[0], None), course_after=ids[-1])
         bad = next(((course, found) for course, found in checked if found.fault), None)
         if bad:

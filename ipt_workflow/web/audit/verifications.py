@@ -6,6 +6,7 @@ from litestar.params import FromPath
 from ipt_workflow.api.auth import principal_of
 from ipt_workflow.api.services import services_of
 from ipt_workflow.service.audit.verifications import VerificationRun
+from ipt_workflow.store.verification_rounds import RoundView
 from ipt_workflow.web.language import _, n_, number
 from ipt_workflow.web.pages import PageRequest, page, redirect
 
@@ -27,7 +28,8 @@ async def verifications(request: PageRequest) -> Response[bytes]:
         }
         for each in found
     ]
-    return page(request, "audit/verifications.html", runs=runs)
+    background = await services.audit_log.verifications.background(principal_of(request))
+    return page(request, "audit/verifications.html", runs=runs, background=background, read=percent(background))
 
 
 @post("/audit/verifications", include_in_schema=False, status_code=303)
@@ -54,6 +56,11 @@ async def verification(request: PageRequest, run_id: FromPath[str]) -> Response[
     )
 
 
+def percent(background: RoundView | None) -> str:
+    """How much of its round the verifier in the background has read."""
+    return number(int(background.share * 100)) if background else ""
+
+
 def progress(run: VerificationRun) -> str:
     return n_(
         "%(done)s of %(num)s course checked", "%(done)s of %(total)s courses checked", run.total, done=number(run.courses),
@@ -67,6 +74,8 @@ def result(run: VerificationRun) -> str:
         return _("Running: %(progress)s.", progress=progress(run))
     if run.status == "stopped":
         return _("Broke off: %(progress)s.", progress=progress(run))
+    if run.ok and run.since is not None:
+        return _("All that was new is as it was written (places in the log: %(leaves)s).", leaves=number(run.leaves or 0))
     if run.ok:
         return _(
             "All is as it was written (steps: %(entries)s, courses: %(courses)s).",

@@ -24,6 +24,7 @@ from ipt_workflow.web.forms import deed_label
 from ipt_workflow.web.language import _, day, gettext, moment, n_, noted
 from ipt_workflow.web.navigation import role_name
 from ipt_workflow.web.pages import PageRequest, page, root
+from ipt_workflow.web.privacy.words import GROUNDS, KINDS
 from ipt_workflow.web.refusals import sentence
 
 FIRST_STEPS = (
@@ -73,6 +74,7 @@ async def course(request: PageRequest, course_id: FromPath[str]) -> Response[byt
         risks=_risks(found.course),
         proposals=[_proposal(found, each) for each in found.proposals],
         by=_basis(found),
+        marks=[_("%(kind)s: %(ground)s", kind=_(KINDS[each.kind]), ground=_(GROUNDS[each.ground])) for each in found.marks],
         linked=[{"id": each.id, "text": _other_course(each)} for each in found.linked],
         looks=[_look(found, each) for each in found.looks],
         looks_days=LOOKS_DAYS,

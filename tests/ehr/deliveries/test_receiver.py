@@ -1,6 +1,7 @@
 """The receiver for rehearsals: it accepts signed messages once, reports gaps, and fails on request."""
 
 import asyncio
+import hashlib
 
 import httpx
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from ipt_workflow.ehr import signatures
 from ipt_workflow.ehr.deliveries.receiver import BODY_BYTES_MAX, Receiver, Trouble
+from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.runtime.clock import SystemClock
 
 KEY = signatures.read_key(signatures.mint_shared())
@@ -59,6 +61,25 @@ def test_a_gap_is_reported_with_what_is_missing_and_what_comes_late_as_late():
         (5, None, True),
         (8, None, False),
         (1, None, False),
+    ]
+
+
+def test_a_receiver_is_a_witness_of_the_log():
+    roots = [ipt_verify.encoded(hashlib.sha256(name).digest()) for name in (b"a", b"b", b"c")]
+    signature = ipt_verify.encoded(b"s" * 68)
+    messages = [Sent(str(number), sequence=number) for number in range(1, 7)]
+    said = ((7, roots[0]), (9, roots[1]), (7, roots[0]), (9, roots[2]))
+    for message, (size, root) in zip(messages, said, strict=False):
+        message.headers["ipt-log-checkpoint"] = f"clinic.example/default {size} {root} {signature}"
+    messages[4].headers["ipt-log-checkpoint"] = "nonsense"
+    _, receipts = received(*messages)
+    assert [(each.log_size, each.rewritten) for each in receipts] == [
+        (7, False),
+        (9, False),
+        (7, False),
+        (9, True),
+        (None, False),
+        (None, False),
     ]
 
 

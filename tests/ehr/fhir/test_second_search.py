@@ -13,8 +13,8 @@ from support.fhir_caseload import matched
 
 from ipt_workflow.service import demo
 
-SEEDS = range(40)
-SEARCHES = 12  # of each seed and kind of caller
+SEEDS = range(60)
+SEARCHES = 8  # of each seed and kind of caller
 CALLERS = ("supervisor", "therapist")
 
 
@@ -87,7 +87,7 @@ async def compared(
     return found
 
 
-@pytest.mark.matrix(30)
+@pytest.mark.matrix(2 * len(SEEDS))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_search_finds_what_the_second_implementation_finds(filled, seed):
     settings, universes = filled
@@ -108,8 +108,8 @@ def test_every_search_finds_what_the_second_implementation_finds(filled, seed):
     assert faults == []
 
 
-@pytest.mark.matrix(12)
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.matrix(2 * 12)
+@pytest.mark.parametrize("seed", range(12))
 def test_the_audit_log_is_searched_alike(filled, seed):
     settings, _ = filled
     chance = random.Random(seed)

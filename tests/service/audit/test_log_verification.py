@@ -99,7 +99,7 @@ def test_a_header_of_a_delivery_can_be_kept(scene):
 def test_a_file_that_holds_no_checkpoint_or_one_of_a_stranger_is_named(scene, monkeypatch, tmp_path):
     scene.grow()
     scene.kept.write_text("nonsense")
-    assert "is no checkpoint of this log" in scene.verify(code=1).stderr
+    assert "It is no checkpoint of this log" in scene.verify(code=1).stderr
     stranger = log_keys.of_log(log_keys.new_file(), checkpoints.ORIGIN)
     (tmp_path / "policy").write_text(f"log {stranger[0].key.vkey()}\nquorum none\n")
     monkeypatch.setenv("IPT_LOG_POLICY_FILE", str(tmp_path / "policy"))

@@ -4,17 +4,21 @@ import asyncio
 import datetime as dt
 
 import pytest
+from cryptography.fernet import Fernet
 from prometheus_client.parser import text_string_to_metric_families
 from support import checkpoints, service_walk, tampering
 
+from ipt_workflow.access.client_keys import KeyRing
 from ipt_workflow.course.triggers import Command
+from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.runtime import settings as configuration
 from ipt_workflow.runtime.clock import VirtualClock
-from ipt_workflow.service.audit import verifier
+from ipt_workflow.service.audit import log_verification, verifier
 from ipt_workflow.service.audit.verifier import Verifier
 from ipt_workflow.service.clinics import Clinics
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import verification_rounds as stored
+from ipt_workflow.store.databases.factory import open_database
 
 NOTE = Command("note", {"text": "She called."})
 MINUTE = dt.timedelta(minutes=1)
@@ -132,6 +136,27 @@ def test_two_processes_share_a_round(scene):
         assert not await clinic.write(stored.advance, before, before)  # who has read what another had read already
 
     scene(test)
+
+
+def test_texts_under_keys_of_clients_are_read_and_without_the_keys_that_is_a_fault(database_url):
+    async def inside():
+        settings = configuration.load({"IPT_DATABASE_URL": database_url, "IPT_SECRET_KEYS": Fernet.generate_key().decode()})
+        async with service_walk.opened(settings, VirtualClock(service_walk.START)) as clinic:
+            await service_walk.fire(clinic, await service_walk.open_course(clinic), NOTE)
+            await fan_out.bring_up_to_date(clinic)
+            assert (await log_verification.verify_log(clinic, whole=True)).fault is None
+            for keys, holds in ((clinic.installation.keys, True), (KeyRing(()), False)):
+                database = open_database(database_url, keys=keys)
+                clinic.clock.advance(dt.timedelta(hours=2))
+                reader = Verifier(clinic, database)
+                await read_on(clinic, 1, reader)
+                while (await clinic.read(stored.newest))[0].ended_at is None:
+                    await read_on(clinic, 1, reader)
+                await database.close()
+                (last,) = await clinic.read(stored.newest)
+                assert (last.fault is None) == holds, last
+
+    asyncio.run(inside())
 
 
 @pytest.mark.parametrize(("size", "total"), [(10**7, 500_000), (10**8, 10**6)])

@@ -36,7 +36,7 @@ def filled(tmp_path_factory, server):
     return service_walk.database(tmp_path_factory.mktemp("migrations"), fill, server)
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("earlier", REVISIONS)
 def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, server, tmp_path, earlier):
     """The tables of a revision are made by its own migrations, filled with what fits them, and upgraded."""
@@ -57,7 +57,7 @@ def test_data_of_every_revision_is_there_after_upgrading_and_verifies(filled, se
     assert on(old, _everything)["entry"] == written
 
 
-@pytest.mark.matrix(4)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("earlier", [each for each in REVISIONS if each < revision.SNAPSHOTS])
 def test_snapshots_of_an_older_shape_are_taken_again_from_the_journal(filled, server, tmp_path, earlier):
     old = databases.settings_of(databases.create(server) if server else f"sqlite:///{tmp_path / 'old.db'}")

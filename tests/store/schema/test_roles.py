@@ -17,7 +17,9 @@ from ipt_workflow.ehr.deliveries.relay import Relay
 from ipt_workflow.ehr.deliveries.subscriptions import NewSubscription, Subscriptions
 from ipt_workflow.errors import DatabaseNotReady, ReadOnly
 from ipt_workflow.service.audit import verification
+from ipt_workflow.service.audit.verifier import Verifier, VerifierMayWrite, database_of_verifier
 from ipt_workflow.service.clinic import open_clinic
+from ipt_workflow.store import verification_rounds
 from ipt_workflow.store.schema import grants, roles, row_security
 
 
@@ -140,6 +142,31 @@ def test_a_verifier_verifies_and_writes_nothing(owned):
                 await service_walk.open_course(clinic, "EHR-2")
         finally:
             await clinic.installation.close()
+
+    asyncio.run(run())
+
+
+def test_the_verifier_in_the_background_reads_with_its_own_role_and_refuses_one_that_can_write(owned):
+    role, service = databases.as_role(owned, grants.of_reader), databases.as_role(owned, grants.of_service)
+
+    async def run():
+        serving = await open_clinic(service)
+        try:
+            reading = serving.settings.model_copy(update={"verifier_database_url": role.database_url})
+            async with database_of_verifier(reading, serving.installation.keys) as database:
+                with pytest.raises(DatabaseNotReady):
+                    await database.write(verification_rounds.begin, "default", serving.clock.now(), organisations=("default",))
+                await Verifier(serving, database).read_on()
+            (last,) = await serving.read(verification_rounds.newest)
+            assert (last.fault, last.leaves + last.courses > 0) == (None, True)
+            writing = serving.settings.model_copy(update={"verifier_database_url": service.database_url})
+            with pytest.raises(VerifierMayWrite, match="the role can write"):
+                async with database_of_verifier(writing, serving.installation.keys):
+                    pass
+            async with database_of_verifier(serving.settings, serving.installation.keys) as none:
+                assert none is None
+        finally:
+            await serving.installation.close()
 
     asyncio.run(run())
 

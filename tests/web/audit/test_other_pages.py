@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.audit.verifier import Verifier
 from ipt_workflow.store.schema import guards, tables
 
 AUDITOR = Principal(person="auditor-1", role="auditor")
@@ -116,6 +117,27 @@ def test_a_check_of_everything_runs_by_itself_and_says_what_it_found(audited, ax
         axe(auditor)
         await auditor.follow("All checks")
         assert auditor.table()[1][1:] == ["auditor-1", "everything", "All is as it was written (steps: 4, courses: 2)."]
+
+    audited(test)
+
+
+def test_the_page_says_how_far_the_verifier_in_the_background_is_and_what_it_found(audited, axe):
+    async def test(site, auditor, course):
+        await auditor.open("/audit/verifications")
+        assert "It has not begun yet." in auditor.text
+        verifier = Verifier(site.clinic)
+        await verifier.read_on()
+        await auditor.open("/audit/verifications")
+        assert "Everything is read again within a week." in auditor.text
+        assert "% are read" in auditor.text
+        assert "Nothing was found that is not as it was written." in auditor.text
+        axe(auditor)
+        await changed(site, sa.update(tables.course).values(version=1))
+        site.clinic.clock.advance(dt.timedelta(hours=2))
+        await verifier.read_on()
+        await auditor.open("/audit/verifications")
+        assert "Something is not as it was written." in auditor.text
+        axe(auditor)
 
     audited(test)
 

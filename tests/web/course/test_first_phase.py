@@ -161,6 +161,7 @@ def test_the_risk_review_shows_what_is_known_and_proposes_no_judgement(browse):
     browse(test)
 
 
+@pytest.mark.rest
 def test_pictures_of_the_inventory_and_the_risk_review_are_kept(browse, picture):
     async def test(pages):
         course = await started(pages)

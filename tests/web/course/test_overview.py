@@ -248,6 +248,7 @@ def test_the_page_is_accessible(browse, axe, walked):
     browse(test)
 
 
+@pytest.mark.rest
 def test_pictures_of_a_course_are_kept(browse, picture):
     async def test(site):
         course = await opened(site, *INITIAL)

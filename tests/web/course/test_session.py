@@ -369,6 +369,7 @@ def test_the_note_is_accessible_with_and_without_errors(browse, axe):
     browse(test)
 
 
+@pytest.mark.rest
 def test_pictures_of_the_note_are_kept(browse, picture):
     async def test(pages):
         course = await booked(pages, 1, 2)
