@@ -68,9 +68,9 @@ serve: install ## Migrate and fill var/demo.db, show a client's rights on it, pr
 	@test -e var/demo.db || rm -rf var/demo-log.keys* var/demo-rights*
 	@IPT_DATABASE_URL=sqlite:///var/demo.db $(BIN)/ipt-workflow db upgrade
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow demo
-	-@test -e var/demo-rights.txt || IPT_DATABASE_URL=sqlite:///var/demo.db IPT_LOG_KEY_FILE=var/demo-log.keys \
-		$(BIN)/python scripts/demo_rights.py var/demo-rights >var/demo-rights.txt
-	@echo "A client's rights and the proof of the log, step by step: var/demo-rights.txt"
+	@test -e var/demo-rights.txt || IPT_DATABASE_URL=sqlite:///var/demo.db IPT_LOG_KEY_FILE=var/demo-log.keys \
+		$(BIN)/python scripts/demo_rights.py var/demo-rights >var/demo-rights.txt 2>&1 || mv var/demo-rights.txt var/demo-rights-failed.txt
+	@ls var/demo-rights*.txt | sed "s/^/A client's rights and the proof of the log, step by step: /"
 	@IPT_DATABASE_URL=sqlite:///var/demo.db IPT_LOG_KEY_FILE=var/demo-log.keys IPT_HOST=$(HOST) IPT_PORT=$(PORT) IPT_DEVELOPMENT=true $(BIN)/ipt-workflow serve
 
 serve-postgres: install ## Do the same on its own PostgreSQL server, in var/postgres

@@ -7,8 +7,9 @@ import typer
 
 from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.cli.course import As, AsJson, DryRun, caller, operator_as_auditor, run_as
-from ipt_workflow.cli.output import of_options, out, print_json, print_table, run, settings_or_exit, usage
-from ipt_workflow.cli.process import FAILED
+from ipt_workflow.cli.output import fail, of_options, out, print_json, print_table, run, settings_or_exit, usage
+from ipt_workflow.cli.process import FAILED, USAGE
+from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.service.privacy import policies
 from ipt_workflow.service.privacy.log_months import LogMonths, ToReap
 from ipt_workflow.service.privacy.policies import PolicyPreview, RetentionPolicies, RetentionPolicyView
@@ -20,11 +21,14 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="The most to list.")]
 Clients = Annotated[list[str], typer.Argument(help="Ids of clients, as `retention due` lists them.")]
 ForAdmin = Annotated[str, typer.Option("--role", help="The role in which the person acts.")]
 DONE = {"erased", "kept"}
-_HEADS = ("policy", "kind", "jurisdiction", "bound", "period", "anchor", "citation")
+VERIFIED = {"law": "the law was read", "secondary": "a text about it was read", "no": "not verified"}
 
 
-def _row(policy: NewRetentionPolicy) -> tuple[Any, ...]:
-    return (policy.name, policy.kind, policy.jurisdiction, policy.bound, policy.period, policy.anchor, policy.citation)
+def _print_policy(policy: NewRetentionPolicy, status: str) -> None:
+    """A policy with its citation, which no column of a table is wide enough for."""
+    term = f"{policy.bound} of {policy.period} from {policy.anchor}"
+    out.print(f"{policy.name}: {term}, for {policy.kind} in {policy.jurisdiction} ({status})", markup=False)
+    out.print(f"    {policy.citation}", markup=False)
 
 
 @app.command()
@@ -34,7 +38,8 @@ def examples(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    print_table((*_HEADS, "verified"), [(*_row(each), each.verified) for each in found])
+    for each in found:
+        _print_policy(each, VERIFIED[each.verified])
 
 
 @app.command("policies")
@@ -46,8 +51,8 @@ def list_policies(
     if as_json:
         print_json(found)
         return
-    rows = [(*_row(each), "in force" if each.ended_at is None else f"ended {each.ended_at.isoformat()}") for each in found]
-    print_table((*_HEADS, "status"), rows)
+    for each in found:
+        _print_policy(each, "in force" if each.ended_at is None else f"ended {each.ended_at.isoformat()}")
 
 
 @app.command()
@@ -67,7 +72,7 @@ def adopt(
     as_json: AsJson = False,
 ) -> None:
     """Put a policy in force: an example by its name, with what the options change, or a policy of your own."""
-    example = {each.name: msgspec.structs.asdict(each) for each in policies.examples(settings_or_exit().retention)}.get(name, {})
+    example = _example(name)
     given = {
         "kind": kind,
         "jurisdiction": jurisdiction,
@@ -196,6 +201,15 @@ def reap(
         return
     verb = "would go" if found.dry_run else "are gone"
     out.print(f"{found.month.records} records of {kind} {month} {verb}.", markup=False)
+
+
+def _example(name: str) -> dict[str, Any]:
+    """The example of this name as options; nothing if there is none. If the file is faulty, prints its faults and exits 2."""
+    try:
+        found = policies.examples(settings_or_exit().retention)
+    except CommandInvalid as invalid:
+        fail(invalid, code=USAGE)
+    return {each.name: msgspec.structs.asdict(each) for each in found}.get(name, {})
 
 
 def _remarks(overdue: bool, holds: Any) -> str:

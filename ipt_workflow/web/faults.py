@@ -98,7 +98,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     (r"names a version whose file is gone, .*", noted("The file of this version is gone. Choose another.")),
     # how long data is kept
     (r"must be longer than nothing", noted("Enter a period that is longer than nothing, such as P10Y.")),
-    (r"must be [a-z_ ]+, for .*", noted("This is not what such a policy counts from. Choose another.")),
+    (r"must be [a-z_ 0-9]+, for .*", noted("This is not what such a policy counts from. Choose another.")),
     (r"is that of a policy in force: .*", noted("A policy of this name is in force. End it first, or choose another name.")),
     (r"contradicts (?P<name>\S+): .*", noted("This contradicts the policy %(name)s: what must be kept cannot be gone before.")),
     (r"belongs to the decision to keep", noted("Leave this empty: it is for a record that is kept.")),

@@ -9,10 +9,13 @@ import zipfile
 
 import msgspec
 import pytest
-from support import checkpoints, databases, service_walk
+from cryptography.fernet import Fernet
+from service.privacy import test_erasures
+from support import checkpoints, databases, marks, service_walk
 from support.disclosures import walk as disclose
 from support.service_walk import AUDITOR, SUPERVISOR, THERAPIST
 
+from ipt_workflow.access.erasure import NewErasure
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules
 from ipt_workflow.ehr import client_exports
@@ -22,14 +25,17 @@ from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.audit import log_keys
 from ipt_workflow.service.audit.checkpoints import Checkpoints
-from ipt_workflow.service.audit.log_state import LogState
+from ipt_workflow.service.audit.log_state import LogState, SignedSize
 from ipt_workflow.service.privacy import summary
+from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import NEWEST, AuditFilters
 from ipt_workflow.store.courses import Filters
+from ipt_workflow.store.schema import tables
 
 ASKED = ClientExportQuery(client_ref="EHR-1", ground="gdpr-15")
+OFFICER = Principal(person="admin-1", role="admin", via="cli")
 OWNER = msgspec.structs.replace(THERAPIST, via="cli")
 POLICY = "".join(f"log {key.key.vkey()}\n" for key in checkpoints.KEYS) + "quorum none\n"
 
@@ -186,7 +192,7 @@ def test_the_log_is_signed_for_it_unless_the_database_is_older_than_what_was_sig
         await service_walk.walk(clinic, filled[1][1], "record_consent")
         origin = (await Checkpoints(clinic).show()).origin
         if state != "whole":
-            LogState(keys).know(origin, 10_000)
+            LogState(keys).know(origin, SignedSize(10_000, "root"))
         return await exported(clinic)
 
     content = later(settings, test)
@@ -194,6 +200,28 @@ def test_the_log_is_signed_for_it_unless_the_database_is_older_than_what_was_sig
     (tmp_path / "client.zip").write_bytes(content)
     assert ipt_verify.main([str(tmp_path / "client.zip")]) == ipt_verify.DOUBTFUL  # whose keys they are, a person must judge
     assert "Compare them with what you got in another way" in capsys.readouterr().out
+
+
+def test_texts_that_are_kept_under_a_key_of_the_client_are_opened_and_erased_ones_stay_away(tmp_path, capsys):
+    settings = databases.empty(tmp_path).model_copy(update={"secret_keys": Fernet.generate_key().decode()})
+
+    async def test(clinic):
+        await with_a_history(clinic)
+        await checkpoints.sign(clinic)
+        before = await exported(clinic)
+        course = (await ClientExports(clinic).preview(OWNER, lambda: ASKED)).courses[0]
+        await Erasures(clinic).erase(OFFICER, lambda: NewErasure(client_ref="EHR-1", ground="objection"))
+        await checkpoints.sign(clinic)
+        return before, await exported(clinic, ClientExportQuery(course=course, ground="other"))
+
+    before, after = service_walk.with_clinic(settings, test)
+    assert b"General practitioner" in files(before)["entries.ndjson"]
+    assert verified(tmp_path, before, capsys)[0] == 0
+    code, said = verified(tmp_path, after, capsys)
+    assert (code, "Entries: 7 (without text: 7)." in said) == (0, True), said
+    found = files(after)
+    assert not any(word in content for content in found.values() for word in (b"General practitioner", b"EHR-1", b"family court"))
+    assert "The text was erased." in found["summary.html"].decode()
 
 
 def test_without_a_signed_log_the_data_come_without_proofs_and_the_page_says_so(settings):
@@ -274,3 +302,30 @@ def test_only_a_person_who_just_signed_in_and_sees_the_client_gets_it(filled, se
         assert first in records[0].courses
 
     later(settings, test)
+
+
+@pytest.mark.parametrize("on", ["sqlite", "postgresql"])
+def test_what_else_was_written_about_the_client_is_there_too(on, request, tmp_path):
+    settings = databases.empty(tmp_path, request.getfixturevalue("postgres") if on == "postgresql" else None)
+
+    async def test(clinic):
+        await test_erasures.fill(clinic, "EHR-1", "a")
+        await test_erasures.fill(clinic, "EHR-22", "b")
+        await clinic.database.write(lambda connection: connection.execute(tables.event.delete()))  # they stand at made-up positions
+        await marks.mark(clinic, note=test_erasures.WORDS)
+        texts = files(await exported(clinic))["other-texts.ndjson"]
+        return [json.loads(line) for line in texts.splitlines()]
+
+    texts = service_walk.with_clinic(settings, test)
+    about = {each["kind"]: each for each in texts if test_erasures.WORDS in json.dumps(each["content"])}
+    assert set(about) == {
+        "emergency access",
+        "mark",
+        "unmasking",
+        "restriction of a course",
+        "proposal",
+        "message that waits",
+    }
+    assert about["emergency access"]["written_by"] == "therapist-2"
+    assert [each["content"] for each in texts if each["kind"] == "label"] == [{"text": "Ms Abel"}]
+    assert len(texts) == 8

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ipt_workflow.access import cover, key_sets, people, scopes
+from ipt_workflow.access import cover, key_sets, people, retention, scopes
 from ipt_workflow.course import commands
 from ipt_workflow.ehr.deliveries import addresses, redelivery, subscriptions
 from ipt_workflow.ehr.notices import sources
@@ -18,6 +18,8 @@ from ipt_workflow.service.access import cover as arranged_cover
 from ipt_workflow.service.access import people as staff
 from ipt_workflow.service.access import tokens
 from ipt_workflow.service.groups import groups
+from ipt_workflow.service.privacy import log_months, policies
+from ipt_workflow.service.privacy import retention as records_due
 from ipt_workflow.service.supervision import meetings
 from ipt_workflow.web import language
 from ipt_workflow.web.faults import SENTENCES, UNFIT, field_faults, sentences
@@ -25,11 +27,13 @@ from ipt_workflow.web.faults import SENTENCES, UNFIT, field_faults, sentences
 SOURCES = (
     *(commands, cover, arranged_cover, people, staff, tokens, scopes, key_sets, systems, sources, subscriptions, redelivery),
     *(addresses, group, groups, sessions, meetings, proposals),
+    *(retention, records_due, log_months, policies),
 )
 BEGINS = re.compile(r"(is|must|has|names|lies|makes|was|lacks|holds|or|cannot) ")
 # Of what no form sends: names that the service does not know, and what only programs write.
 NOT_ON_FORMS = re.compile(
     r"is not (a rule|known|a trigger).*|must be (a )?3|is allowed only with void: true|must have a value.*|has roles 3|must name what changes: 3"
+    r"|must name each client once|cannot be read: 3"
 )
 
 

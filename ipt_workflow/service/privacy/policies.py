@@ -9,7 +9,7 @@ import msgspec
 from ipt_workflow.access import retention
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.retention import NewRetentionPolicy
-from ipt_workflow.errors import CommandInvalid, Fault, NotFound, ProtocolInvalid
+from ipt_workflow.errors import CommandInvalid, Fault, NotFound
 from ipt_workflow.runtime.documents import toml_table
 from ipt_workflow.service.clinic import Clinic, new_id
 from ipt_workflow.store import retention as stored
@@ -49,24 +49,21 @@ class RetentionExamples(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 def examples(path: Path) -> tuple[NewRetentionPolicy, ...]:
-    """The policies in a file of examples. Raises ProtocolInvalid."""
+    """The policies in a file of examples; none if there is no such file. Raises CommandInvalid with the faults of the file."""
     try:
-        found = shaped(RetentionExamples, toml_table(path), path.name).policies
-    except OSError:
-        raise ProtocolInvalid(
-            [Fault(path.name, "cannot be read; copy it from the config/ that comes with this software")]
-        ) from None
-    except ValueError as error:
-        raise ProtocolInvalid([Fault(path.name, f"is not TOML: {error}")]) from None
-    except CommandInvalid as invalid:
-        raise ProtocolInvalid(invalid.faults) from None
+        table = toml_table(path)
+    except FileNotFoundError:  # a configuration of before
+        return ()
+    except (OSError, ValueError) as error:
+        raise CommandInvalid([Fault(path.name, f"cannot be read: {getattr(error, 'strerror', None) or error}")]) from None
+    found = shaped(RetentionExamples, table, path.name).policies
     wrong = [
         Fault(f"{path.name}: {each.name}.{fault.where}", fault.message)
         for index, each in enumerate(found)
         for fault in retention.faults(each, [other for other in found[:index] if other.name == each.name])
     ]
     if wrong:
-        raise ProtocolInvalid(wrong)
+        raise CommandInvalid(wrong)
     return found
 
 

@@ -18,6 +18,7 @@ from ipt_workflow.values.faults import shaped
 from ipt_workflow.web.admin.submission import PAGE, Sheet, asked, first, refused, send, show, unconfirmed
 from ipt_workflow.web.language import _, noted
 from ipt_workflow.web.pages import PageRequest, page, redirect
+from ipt_workflow.web.privacy.erasures import KIND_WORDS
 
 ALL = "/admin/retention"
 RECORDS, MONTHS = f"{ALL}/records", f"{ALL}/months"
@@ -58,12 +59,13 @@ STOPS = {
 
 
 class DecisionForm(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked to decide about a record that is due."""
+    """What is asked to decide about a record that is due. `shown`: what would go was shown already."""
 
     decision: Literal["erase", "keep"]
     born: dt.date | None = None
     until: dt.date | None = None
     ground: KeepGround | None = None
+    shown: bool = False
 
 
 def _options(words: dict[str, str]) -> list[tuple[str, str]]:
@@ -190,7 +192,7 @@ def _decision(record: DueRecord) -> Sheet:
 
 @get(f"{RECORDS}/{{client:str}}", include_in_schema=False)
 async def record(request: PageRequest, client: FromPath[str]) -> Response[bytes]:
-    """A record that is due, what erasing it would remove, and the form that decides."""
+    """A record that is due, and the form that decides."""
     services, principal = services_of(request), principal_of(request)
     await services.clinic.require(principal, "decide retention")
     found = await services.rights.retention.one(principal, client)
@@ -199,20 +201,26 @@ async def record(request: PageRequest, client: FromPath[str]) -> Response[bytes]
 
 @post(f"{RECORDS}/{{client:str}}", include_in_schema=False, status_code=200)
 async def decide(request: PageRequest, client: FromPath[str]) -> Response[bytes]:
-    """Does what was decided, and says what became of the record."""
+    """Shows what erasing the record would remove. Once that was shown, and to keep it, does what was decided."""
     services, principal = services_of(request), principal_of(request)
     await services.clinic.require(principal, "decide retention")
     found = await services.rights.retention.one(principal, client)
 
     async def work(data: dict[str, Any]) -> Response[bytes]:
-        born = data.pop("born", None)
+        typed, shown = {**data}, data.pop("shown", False)
+        born, dry_run = data.pop("born", None), data["decision"] == "erase" and not shown
         given = {**data, "clients": [{"client": client, **({"born": born} if born else {})}]}
         try:
-            deed = await services.rights.retention.decide(principal, lambda: shaped(NewRetentionDecision, given))
+            deed = await services.rights.retention.decide(principal, lambda: shaped(NewRetentionDecision, given), dry_run=dry_run)
         except CommandInvalid as invalid:
             raise CommandInvalid([Fault(each.where.rpartition(".")[2], each.message) for each in invalid.faults]) from None
         (result,) = deed.records
-        return page(request, "privacy/record_decided.html", record=found, result=result, says=_(OUTCOMES[result.outcome]))
+        removed = [(_(KIND_WORDS[kind]), count) for kind, count in result.counts.items()]
+        if dry_run and result.outcome == "erased":
+            return page(
+                request, "privacy/record_preview.html", record=found, removed=removed, given=typed, action=f"{RECORDS}/{client}"
+            )
+        return page(request, "privacy/record_decided.html", removed=removed, says=_(OUTCOMES[result.outcome]))
 
     return await send(request, _decision(found), work)
 

@@ -17,6 +17,16 @@ from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.values.faults import shaped
 
+WRONG = {
+    "name": "a",
+    "kind": "record",
+    "jurisdiction": "DE",
+    "bound": "floor",
+    "period": "P1Y",
+    "anchor": "recorded",
+    "citation": "None.",
+}
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, server):
@@ -270,3 +280,17 @@ def test_examples_say_whether_their_citation_was_verified(settings):
     found = examples(settings.retention)
     assert {each.verified for each in found} == {"law", "secondary", "no"}
     assert all("ot verified" in (each.note or "") for each in found if each.verified == "no")
+
+
+def test_a_file_of_examples_may_be_missing_and_what_is_wrong_with_one_is_said(tmp_path):
+    path = tmp_path / "retention.toml"
+    assert examples(path) == ()
+    for text, says in (
+        ("policies = 3", "policies"),
+        ("policies = [", "cannot be read"),
+        ('[[policies]]\nname = "a"\n', "kind"),
+        ("\n".join(("[[policies]]", *(f'{name} = "{value}"' for name, value in WRONG.items()))), "retention.toml: a.anchor"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(CommandInvalid, match=says):
+            examples(path)

@@ -77,6 +77,10 @@ def test_a_record_that_is_due_is_kept_and_then_erased(browse, axe, clock):
         await page.follow("EHR-7741")
         page.choose("Erase it", "What is to become of it")
         await page.press("Do it")
+        assert page.heading == "What would go"
+        assert "The EHR's reference of the client: 1" in page.text
+        axe(page)
+        await page.press("Erase it for ever")
         assert page.heading == "It was erased."
         axe(page)
         await page.open("/admin/retention/records")
