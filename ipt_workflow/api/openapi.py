@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from ipt_workflow.access.break_glass import NewEmergencyAccess, NewReview, NewUnmasking
 from ipt_workflow.access.cover import NewCover
+from ipt_workflow.access.erasure import NewErasure
 from ipt_workflow.access.marks import MarkEnd, NewMark
 from ipt_workflow.access.retention import NewRetentionPolicy
 from ipt_workflow.api import oauth_errors, problem_schemas
@@ -47,6 +48,7 @@ from ipt_workflow.service.access.restrictions import NewRestriction
 from ipt_workflow.service.organisations import NewOrganisation, OrganisationChange
 from ipt_workflow.service.privacy.access_reports import ReportQuery
 from ipt_workflow.service.privacy.disclosures import AccountingQuery, NewDisclosure
+from ipt_workflow.service.privacy.erasures import KeptRegister
 from ipt_workflow.service.privacy.log_months import ToReap
 from ipt_workflow.service.privacy.retention import NewRetentionDecision
 from ipt_workflow.service.proposals import NewReturn
@@ -69,6 +71,8 @@ WRITES: dict[tuple[str, str], tuple[type[msgspec.Struct], ...]] = {
     ("/v1/clients/disclosures", "post"): (NewDisclosure,),
     ("/v1/clients/export", "post"): (ClientExportQuery,),
     ("/v1/cover", "post"): (NewCover,),
+    ("/v1/erasures", "post"): (NewErasure,),
+    ("/v1/erasures/again", "post"): (KeptRegister,),
     ("/v1/emergency-access", "post"): (NewEmergencyAccess,),
     ("/v1/clients/marks", "post"): (NewMark,),
     ("/v1/clients/marks/{mark_id}/end", "post"): (MarkEnd,),
