@@ -25,7 +25,7 @@ from ipt_workflow.journal.proof import ipt_verify
 from ipt_workflow.runtime.clock import VirtualClock
 from ipt_workflow.service.audit import log_keys
 from ipt_workflow.service.audit.checkpoints import Checkpoints
-from ipt_workflow.service.audit.log_state import LogState
+from ipt_workflow.service.audit.log_state import LogState, SignedSize
 from ipt_workflow.service.privacy import summary
 from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.service.reads import CourseReads
@@ -192,7 +192,7 @@ def test_the_log_is_signed_for_it_unless_the_database_is_older_than_what_was_sig
         await service_walk.walk(clinic, filled[1][1], "record_consent")
         origin = (await Checkpoints(clinic).show()).origin
         if state != "whole":
-            LogState(keys).know(origin, 10_000)
+            LogState(keys).know(origin, SignedSize(10_000, "root"))
         return await exported(clinic)
 
     content = later(settings, test)
