@@ -39,6 +39,7 @@ GROUNDS: Mapping[MarkKind, Mapping[str, str]] = {
         "national_law": "national law gives the right",
     },
 }
+PROCESSING = "processing_restriction"  # among the rules of a record: processing is restricted, on the ground that follows
 NOT_INFORMED = "must be true: the client is informed before a processing restriction is lifted (GDPR 18(3))"
 
 

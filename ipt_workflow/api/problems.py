@@ -93,6 +93,7 @@ _BY_ERROR: dict[type[IptError], str] = {
     errors.QuotaExceeded: "quota-exceeded",
     errors.Busy: "busy",
     errors.DatabaseNotReady: "busy",
+    errors.SecretUnreadable: "busy",  # the operator gave other keys: nothing is wrong with the request
 }
 _MEMBER: dict[type[IptError], tuple[str, str]] = {  # errors with one more member: its name, and the attribute that holds it
     errors.GroupRefused: ("refusals", "refusals"),

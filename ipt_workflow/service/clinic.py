@@ -10,6 +10,7 @@ from uuid_utils import uuid7
 
 from ipt_workflow import journal
 from ipt_workflow.access import policy, relations
+from ipt_workflow.access.marks import PROCESSING
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.access.relations import AccessRules, Relation, Viewer
 from ipt_workflow.access.sessions import require_fresh
@@ -52,7 +53,6 @@ Arguments = ParamSpec("Arguments")
 HIDDEN = "hidden"  # the rule in the record of an attempt to see what exists for others
 ROLE = "role"  # the rule where the person's role may not
 SIGN_IN = "sign_in"  # the rule where the person must sign in, or sign in again
-PROCESSING = "processing_restriction"  # the rule where processing of the client's data is restricted; the ground follows
 DENIED = {(HIDDEN,), (ROLE,), (SIGN_IN,)}
 Touched = StoredCourse | str  # a course that an event names: as it was read for the principal, or its id
 NOT_SEEN = "There is no such course, or none that you may see."

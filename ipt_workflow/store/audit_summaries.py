@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from ipt_workflow.access.marks import PROCESSING
 from ipt_workflow.journal.audit import OverriddenRules
 from ipt_workflow.store import structs
 from ipt_workflow.store.audit import overriding
@@ -102,7 +103,7 @@ def _summed(table: sa.Table, columns: Sequence[sa.ColumnElement[Any]], by: Seque
 
 
 def refusals(connection: sa.Connection, organisation: str, since: dt.datetime, until: dt.datetime, limit: int) -> list[RuleSum]:
-    """Refusals between two moments, by rules, trigger and course: the most frequent first."""
+    """Refusals between two moments, by rules, trigger and course: the most frequent first. Those of a processing restriction are no rules'."""
     touched = sa.and_(subject.c.organisation == event.c.organisation, subject.c.event_id == event.c.id)
     keys = (event.c.rules, event.c.action, subject.c.course_id)
     statement = (
@@ -112,6 +113,7 @@ def refusals(connection: sa.Connection, organisation: str, since: dt.datetime, u
             event.c.organisation == organisation,
             event.c.kind == "refusal",
             event.c.rules.is_not(None),
+            ~event.c.rules.startswith(PROCESSING),
             event.c.recorded_at >= since,
             event.c.recorded_at < until,
         )

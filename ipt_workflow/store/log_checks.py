@@ -195,10 +195,17 @@ def _removed(connection: sa.Connection, organisation: str) -> list[tuple[int, in
     for row in connection.execute(_reapings, {"owner": organisation}):
         deeds = {"owner": organisation, "person": row.person, "since": row.decided_at - AROUND, "until": row.decided_at + AROUND}
         for raw in connection.execute(_deeds, deeds).scalars():
-            details = msgspec.json.decode(raw, type=ReapingDeed).details
-            if (details.kind, details.month) == (row.kind, row.month):
+            details = _reaping_details(raw)
+            if details and (details.kind, details.month) == (row.kind, row.month):
                 ranges += details.positions
     return ranges
+
+
+def _reaping_details(raw: bytes) -> ReapingDetails | None:
+    try:
+        return msgspec.json.decode(raw, type=ReapingDeed).details
+    except msgspec.DecodeError:
+        return None  # somebody altered the record: it names nothing that was removed rightly
 
 
 def _tree_fault(start: int, end: int, read: ReadTile) -> LogFault | None:

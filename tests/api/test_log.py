@@ -9,6 +9,7 @@ from support.http_client import running
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.journal.proof import ipt_verify, leaves
 from ipt_workflow.journal.proof.ipt_verify import Policy
+from ipt_workflow.service.audit import log_keys
 from ipt_workflow.store import log
 from ipt_workflow.store.schema import tables
 
@@ -261,5 +262,21 @@ def test_the_tiles_of_a_suspended_organisation_are_not_served(settings):
             await grown(api, 3)
             api.front_desk.clinics.is_active = lambda _: False
             assert (await api.client.get("/log/default/checkpoint")).status_code == 404
+
+    asyncio.run(test())
+
+
+def test_a_service_with_keys_signs_the_log_also_when_it_is_stopped(settings, tmp_path):
+    (tmp_path / "log.keys").write_text(log_keys.new_file())
+    keyed = settings.model_copy(update={"log_key_file": str(tmp_path / "log.keys")})
+
+    async def test() -> None:
+        async with running(keyed) as api:
+            await api.open()
+            await fan_out.bring_up_to_date(api.clinic)
+            size = await api.clinic.read(log.size)
+            assert (await api.get("/v1/audit/checkpoint", "auditor")).status_code == 404
+        async with running(settings) as api:
+            assert (await api.get("/v1/audit/checkpoint", "auditor")).json()["size"] >= size
 
     asyncio.run(test())

@@ -34,6 +34,10 @@ FORKED = (
     "The log is not signed: the database holds another history than what was signed at size {lost}. Find out who changed it. "
     "`ipt-workflow log resume` begins a new origin."
 )
+FOREIGN = (
+    "The log is not signed: the database calls it {origin}, which is no name of this organisation's log. Find out who changed it, and put "
+    "back a backup."
+)
 
 
 class LogRefused(IptError):
@@ -178,9 +182,11 @@ class Checkpoints:
         return await self.clinic.write(stored.begin, msgspec.structs.replace(new, record_id=record.id), record)
 
     async def _origin(self) -> StoredOrigin:
-        """The log's name, which is kept when it is first needed."""
+        """The log's name, which is kept when it is first needed. Raises LogRefused if somebody put that of another organisation in its place."""
         found = await self.clinic.read(stored.current_origin)
         if found is not None:
+            if not _is_of(found, self.clinic.organisation):
+                raise LogRefused("forked", FOREIGN.format(origin=found.origin))
             return found
         first = StoredOrigin(nth=1, origin=first_origin(self.clinic), began_at=0, created_at=self.clinic.clock.now())
         return await self.clinic.write(stored.begin, first)
@@ -200,6 +206,12 @@ class Checkpoints:
     @property
     def _state(self) -> LogState:
         return LogState(self.key_file)
+
+
+def _is_of(origin: StoredOrigin, organisation: str) -> bool:
+    """Whether a name is one of an organisation's log. The address before it may have been another one."""
+    first = origin.origin if origin.nth == 1 else origin.origin.removesuffix(f"/{origin.nth}")
+    return first.endswith(f"/log/{organisation}")
 
 
 def key_file_of(settings: Settings) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from ipt_workflow import journal
+from ipt_workflow.access.marks import PROCESSING
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.gate.replay import RefusedCommand, Rejudge, Rejudged, joinings
 from ipt_workflow.groups import RULES
@@ -15,7 +16,7 @@ from ipt_workflow.journal import Entry
 from ipt_workflow.machine import machine_for
 from ipt_workflow.protocols.definition import Protocol
 from ipt_workflow.service.clinic import Clinic
-from ipt_workflow.store import audit
+from ipt_workflow.store import audit, processing
 from ipt_workflow.store import courses as stored_courses
 from ipt_workflow.store import groups as stored_groups
 from ipt_workflow.store.audit import RefusalRow
@@ -23,6 +24,7 @@ from ipt_workflow.store.database import Connection
 
 BATCH = 100
 EXAMPLES = 3
+RESTRICTING = frozenset({PROCESSING, "processing_not_restricted"})  # a restriction decided, whatever the protocol
 BY_NO_PROTOCOL = frozenset(RULES) - {"group_room", "group_protocol"}  # rules of a group's log that no protocol changes
 
 
@@ -78,9 +80,11 @@ class Trial:
             ids = await self.clinic.read(stored_courses.course_ids_of, self.candidate.id, after, BATCH)
             if not ids:
                 break
-            entries, refused = await self.clinic.read(_recorded, ids)
-            await self.clinic.log(principal, "read", "protocol trial", ids)
-            for course_id in ids:
+            closed = await self.clinic.read(processing.closed)  # clients object, or processing is restricted
+            judged = [each for each in ids if each not in closed]
+            entries, refused = await self.clinic.read(_recorded, judged)
+            await self.clinic.log(principal, "read", "protocol trial", judged)
+            for course_id in judged:
                 self._course(rejudge, course_id, entries[course_id], [each for each in refused if each.course == course_id])
             progress(len(ids))
             after = ids[-1]
@@ -114,7 +118,7 @@ class Trial:
             self.result.newly_refused += bool(rejudged.rules)
             self._count(self.result.refused_by, course_id, rejudged)
         for each in refused:
-            if each.rules and set(each.rules) <= BY_NO_PROTOCOL:
+            if each.rules and (set(each.rules) <= BY_NO_PROTOCOL or RESTRICTING & set(each.rules)):
                 continue
             command = msgspec.json.decode(each.command, type=RefusedCommand) if each.command else None
             judged = rejudge.refusal(facts, command, each.rules) if command else None

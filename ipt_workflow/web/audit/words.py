@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from ipt_workflow.access.marks import PROCESSING
 from ipt_workflow.journal.audit import AuditRecord
 from ipt_workflow.runtime.documents import toml_table
 from ipt_workflow.web.language import _, noted
@@ -34,6 +35,9 @@ PURPOSES = {
     "TREAT": noted("treatment"),
     "ETREAT": noted("treatment in an emergency"),
     "HQUALIMP": noted("supervision"),
+    "HPAYMT": noted("payment"),
+    "PUBHLTH": noted("public health"),
+    "HRESCH": noted("research"),
     "HOPERAT": noted("audit"),
     "PATRQT": noted("the client asked"),
     "SYSADMIN": noted("administration"),
@@ -45,6 +49,7 @@ DENIED = {
     "sign_in": noted("They must sign in again"),
     "client": noted("The client is not known"),
 }
+RESTRICTED = noted("processing is restricted")
 READS = {
     "course": noted("The course"),
     "history": noted("The history"),
@@ -103,10 +108,11 @@ def purpose(code: str | None) -> str:
 
 def why(basis_code: str | None, purpose_code: str | None, rules: Iterable[str] = (), on_behalf_of: str = "") -> str:
     """Why somebody might do something with a client's course, or that they might not."""
+    rules = tuple(rules)
     denied = [rule for rule in rules if rule in DENIED]
     if denied:
         return _(DENIED[denied[0]])
-    parts = [basis(basis_code), purpose(purpose_code)]
+    parts = [basis(basis_code), purpose(purpose_code), _(RESTRICTED) if PROCESSING in rules else ""]
     if on_behalf_of:
         parts.insert(1, on_behalf_of)
     return ", ".join(part for part in parts if part)

@@ -469,7 +469,7 @@ ODD = (None, True, -1, 1e99, 2**70, "", "\ud800", [], {}, [[1]], {"a": [1]})
 SAYING = [
     *ROWS,
     bundles.said("client erased", courses=["a"]),
-    bundles.said("audit log reaped", details={"positions": [[1, 1]]}),
+    bundles.said("audit log reaped", details={"positions": [[90, 99]]}),
     bundles.said("log resumed", details={"origin": "x", "origin_before": "y", "kept_size": 3, "lost_size": 4, "reason": "z"}),
 ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import sqlalchemy as sa
-from support import databases, service_walk, signed_logs
+from support import databases, marks, service_walk, signed_logs
 from support.signed_logs import SignedLogs
 from support.witnesses import OwnWitness
 
@@ -40,6 +40,24 @@ def test_texts_go_along_only_if_they_are_asked_for_and_may_be_read(made: SignedL
 
     found = service_walk.with_clinic(signed_logs.copy(made.now, tmp_path), masked)
     assert found == [(False, True), (True, False), (False, True)]
+
+
+@pytest.mark.parametrize("kind", ("objection", "restriction"))
+def test_a_bundle_that_names_no_client_has_no_texts_of_who_objects_and_is_proved_all_the_same(
+    made: SignedLogs, tmp_path: Path, kind: str
+) -> None:
+    async def taken(clinic: Clinic) -> bytes:
+        refs = sa.select(tables.client.c.ref).where(tables.client.c.organisation == clinic.organisation)
+        for ref in await clinic.database.read(lambda connection: connection.execute(refs).scalars().all()):
+            await marks.mark(clinic, kind, ref=ref)
+        await signed_logs.exported(clinic, tmp_path / "log.zip", texts=True)
+        with zipfile.ZipFile(tmp_path / "log.zip") as archive:
+            return archive.read(ipt_verify.ENTRIES)
+
+    entries = service_walk.with_clinic(signed_logs.copy(made.now, tmp_path), taken)
+    assert (b"She called" in entries, b'"masked":true' in entries) == (False, True)
+    (tmp_path / "policy").write_text(made.policy)
+    assert ipt_verify.main(["--policy", str(tmp_path / "policy"), str(tmp_path / "log.zip")]) == 0
 
 
 def test_only_auditors_take_the_log_away(made: SignedLogs, tmp_path: Path) -> None:

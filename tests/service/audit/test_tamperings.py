@@ -97,7 +97,7 @@ FOUND = {
 
 
 # What the service itself finds out before it signs, since it knows what it signed before.
-NOT_SIGNED = {"altered-with-the-log", "altered-and-signed", "cut-off-end", "older-state"}
+NOT_SIGNED = {"altered-with-the-log", "altered-and-signed", "cut-off-end", "older-state", "other-log"}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -10,6 +10,7 @@ from support.service_walk import AUDITOR, fire
 from ipt_workflow.course.triggers import Command
 from ipt_workflow.errors import CommandInvalid
 from ipt_workflow.service.audit.log import AuditLog
+from ipt_workflow.service.protocols.replay import Trial
 from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import consents
 from ipt_workflow.store.audit import AuditFilters
@@ -119,5 +120,14 @@ def test_only_sharing_has_purposes(clinic):
     async def test(clinic, course, _other):
         with pytest.raises(CommandInvalid, match=r"data\.purposes: is only for the scope sharing"):
             await fire(clinic, course, Command("record_consent", {"scope": "recording", "purposes": ["HRESCH"]}))
+
+    clinic(test)
+
+
+def test_a_trial_of_a_protocol_judges_nobody_who_objects(clinic):
+    async def test(clinic, course, _other):
+        assert (await Trial(clinic, clinic.protocol("ipt", None)).run(AUDITOR)).courses == 2
+        await mark(clinic, "objection")
+        assert (await Trial(clinic, clinic.protocol("ipt", None)).run(AUDITOR)).courses == 1
 
     clinic(test)

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from support import databases, service_walk
+from support import databases, group_walk, service_walk
 from support.marks import DEED, end, mark
 from support.service_walk import AUDITOR, SUPERVISOR, THERAPIST, fire
 
@@ -212,3 +212,17 @@ def test_setting_it_twice_is_refused(clinic):
             await mark(clinic, "restriction", GROUND, by=DEED)
 
     clinic(test)
+
+
+def test_a_session_of_a_group_is_recorded_for_the_others_and_waits_for_who_is_restricted(tmp_path):
+    async def test(walk):
+        restricted, other = await walk.started("EHR-1"), await walk.started("EHR-2")
+        group = await walk.group(restricted, other)
+        lifted = await mark(walk.clinic, "restriction", GROUND)
+        recorded = await walk.session(group, {restricted: "5", other: "5"})
+        assert [each.course for each in recorded.accepted] == [other]
+        assert [[refusal.rule for refusal in each.refusals] for each in recorded.refused] == [["processing_not_restricted"]]
+        await end(walk.clinic, lifted.id)
+        assert await walk.is_whole()
+
+    group_walk.run(group_walk.settings(tmp_path), test)

@@ -337,7 +337,14 @@ def _takes(connection, column, value) -> bool:
 
 
 def _some(column: sa.Column) -> object:
-    for kind, value in ((sa.Boolean, True), (sa.Integer, 1), (sa.LargeBinary, b"x"), (sa.DateTime, service_walk.START)):
+    values = {
+        sa.Boolean: True,
+        sa.Integer: 1,
+        sa.LargeBinary: b"x",
+        sa.DateTime: service_walk.START,
+        sa.Date: service_walk.START.date(),
+    }
+    for kind, value in values.items():
         if isinstance(column.type.dialect_impl(sa.dialects.sqlite.dialect()), kind) or isinstance(
             getattr(column.type, "impl", None), kind
         ):
