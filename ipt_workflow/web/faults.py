@@ -23,6 +23,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     (r"is required for an additional session", noted("Say why the session is an additional one.")),
     (r"is required for a measure that could not be obtained", noted("Say why it could not be obtained.")),
     (r"is required for \w+", noted("Give the reason.")),
+    (r"is only for the scope sharing", noted("Leave this empty: purposes belong to the consent to share alone.")),
     (r"is required with end code \d+", noted("Fill this in for an ending of this kind.")),
     (r"is required", noted("Fill this in.")),
     (r"must have exactly one of items, total and not_obtained", noted("Give either the answers, or the total, or tick that it could not be obtained.")),

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "/admin/subscriptions/{subscription_id}/keys",
     "/admin/subscriptions/{subscription_id}/replay",
     "/admin/retention/records/{client}",
+    "/admin/marks/{mark_id}",
 }
 OF_ONE_KIND = 1  # pages that are looked at of each kind, as of all courses
 ROLES = ("therapist", "supervisor", "auditor", "admin")

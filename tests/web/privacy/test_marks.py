@@ -13,12 +13,13 @@ async def filled(page, kind: str = "Hold", ground: str = "A complaint is being e
     await page.press("Show what it concerns")
 
 
-def test_a_supervisor_sees_what_a_hold_concerns_sets_it_and_ends_it(browse):
+def test_a_supervisor_sees_what_a_hold_concerns_sets_it_and_ends_it(browse, axe):
     async def test(site):
         await (await site.api()).open("EHR-1")
         page = await site.visitor("supervisor-1", "supervisor")
         await filled(page)
         assert "Nothing is written yet." in page.text
+        axe(page)
         await page.open(ALL)
         assert "There are none." in page.text
         await filled(page)
@@ -27,6 +28,7 @@ def test_a_supervisor_sees_what_a_hold_concerns_sets_it_and_ends_it(browse):
         assert row[:3] == ["Hold", "EHR-1", "A complaint is being examined"]
         await page.open(page.links()[row[-1]])
         assert "By letter." in page.text
+        axe(page)
         page.fill("Note", "Settled.")
         await page.press("End it")
         assert "There are none." in page.text
