@@ -53,11 +53,11 @@ def key_of(stored: object) -> str | None:
 class KeyRing:
     """The keys that a process has opened. Each is unwrapped once, unless it was not used for long.
 
-    Without `secret_keys` it makes none: a key beside its texts would protect nothing.
+    Without `secret_keys` it makes none: a key beside its texts would protect nothing. Nor does it if it only `opens`.
     """
 
-    def __init__(self, secret_keys: Sequence[str]) -> None:
-        self.makes_keys = bool(secret_keys)
+    def __init__(self, secret_keys: Sequence[str], *, opens: bool = False) -> None:
+        self.makes_keys = bool(secret_keys) and not opens
         self._box = SecretBox(secret_keys)
         self._held: OrderedDict[str, ClientKey] = OrderedDict()
         self._lock = threading.Lock()

@@ -20,6 +20,7 @@ from ipt_workflow.service.audit.checkpoints import Checkpoints, LogView, key_fil
 from ipt_workflow.service.audit.log_exports import LogExports
 from ipt_workflow.service.audit.log_keys import KeyFileInvalid
 from ipt_workflow.service.clinic import Clinic
+from ipt_workflow.service.sandbox import refuse_sandbox
 from ipt_workflow.store.checkpoints import StoredOrigin
 
 app = typer.Typer(help="The log, and its checkpoints.", no_args_is_help=True)
@@ -84,6 +85,7 @@ def sign(as_json: AsJson = False) -> None:
     """Give positions to all that waits, and sign the log now. `serve` does it each minute."""
 
     async def work(clinic: Clinic) -> LogView:
+        refuse_sandbox(clinic)
         await fan_out.bring_up_to_date(clinic)
         checkpoints = Checkpoints(clinic)
         await checkpoints.sign()
@@ -146,6 +148,7 @@ def resume(
     """Begin a new origin after an older database was put back. What was lost is recorded, and every verifier reports it."""
 
     async def work(clinic: Clinic) -> StoredOrigin:
+        refuse_sandbox(clinic)
         begun = await Checkpoints(clinic).resume(operator(), reason)
         await fan_out.bring_up_to_date(clinic)
         await Checkpoints(clinic).sign()

@@ -24,12 +24,12 @@ from ipt_workflow.service.privacy import summary, tables
 from ipt_workflow.service.privacy.access_reports import BEGINNING, AccessReports, ReportQuery
 from ipt_workflow.service.privacy.clients import NamedClient, RightsOfClients, SeenClient
 from ipt_workflow.service.privacy.disclosures import Disclosures
-from ipt_workflow.store import checkpoints, client_bundles, log
+from ipt_workflow.store import checkpoints, client_bundles, client_texts, log
 from ipt_workflow.store.client_bundles import PlacedEntry
 from ipt_workflow.values.spreadsheets import csv_rows
 
 QUESTION = "export a client's data"
-SUMMARY, EVERYTHING = "summary.html", "fhir-everything.json"
+SUMMARY, EVERYTHING, OTHER_TEXTS = "summary.html", "fhir-everything.json", "other-texts.ndjson"
 ACCESS_LOG, ACCESS_REPORT, DISCLOSURES = "access-log.csv", "access-report.csv", "disclosures.csv"
 LATER_ENTRIES = "entries-after-checkpoint.ndjson"
 HIDDEN_TEXT = "export sealed text that is hidden from auditors"
@@ -165,6 +165,7 @@ class ClientExports:
             write(csv_rows([audit_tables.COLUMNS]))
             async for records in self.reports.records_of(client.ids, since, until):
                 write(csv_rows(audit_tables.row(each) for each in records))
+        bundle.add(OTHER_TEXTS, _lines(await self.clinic.read(client_texts.of_client, client.id, client.ids)))
         bundle.add(EVERYTHING, await self._fhir(principal, client))
         journals = await self.clinic.read(summary.read, client.ids)
         shown = summary.ClientSummary(

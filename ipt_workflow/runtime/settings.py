@@ -81,6 +81,7 @@ class Settings(pydantic.BaseModel):
     delivery_ports: str
     delivery_networks: str
     secret_keys: str
+    client_keys: bool
     log_key_file: str
     log_policy_file: str
     verifier: bool

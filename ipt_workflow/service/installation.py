@@ -58,7 +58,7 @@ class Installation:
         self, database: Database, catalogue: Catalogue, settings: Settings, clock: Clock, keys: KeyRing | None = None
     ) -> None:
         self.database = database
-        self.keys = keys or KeyRing(listed(settings.secret_keys))
+        self.keys = keys or key_ring(settings)
         self.committer = Committer(
             database,
             queue_max=settings.commit_queue_max,
@@ -133,7 +133,7 @@ class Installation:
 def install(settings: Settings, clock: Clock | None = None) -> Installation:
     """Reads the files under `config/` and connects to the database. Raises ProtocolInvalid."""
     catalogue = protocol_files.load_catalogue(settings.protocols, settings.instruments, KNOWN_RULES)
-    keys = KeyRing(listed(settings.secret_keys))
+    keys = key_ring(settings)
     database = open_database(
         settings.database_url,
         statement_seconds=settings.statement_seconds,
@@ -141,3 +141,8 @@ def install(settings: Settings, clock: Clock | None = None) -> Installation:
         keys=keys,
     )
     return Installation(database, catalogue, settings, clock or SystemClock(), keys)
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The keys of clients' texts, as the settings have them opened and made."""
+    return KeyRing(listed(settings.secret_keys), opens=not settings.client_keys)

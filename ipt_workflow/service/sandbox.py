@@ -16,6 +16,7 @@ from ipt_workflow.store.databases.factory import open_database
 from ipt_workflow.store.sandbox import ClockMove
 from ipt_workflow.store.schema import revision
 
+UNSIGNED = {"log_key_file": "", "log_policy_file": ""}
 NOT_MADE_AS_ONE = (
     "The database was not made as a sandbox. Set IPT_SANDBOX_DATABASE_URL to an empty database, or to one that "
     "`ipt-workflow sandbox` made."
@@ -27,8 +28,10 @@ MADE_AS_ONE = (
 
 
 def settings_of(settings: Settings) -> Settings:
-    """The settings of a sandbox: a database of its own. It delivers webhooks itself, since no other process may."""
-    return settings.model_copy(update={"database_url": settings.sandbox_database_url, "relay": True})
+    """The settings of a sandbox: a database of its own. It delivers webhooks itself, since no other process may. Its log is not signed:
+    the keys are those of the log of real courses, which the same name would stand for.
+    """
+    return settings.model_copy(update={"database_url": settings.sandbox_database_url, "relay": True, **UNSIGNED})
 
 
 async def make(settings: Settings) -> None:

@@ -48,11 +48,14 @@ class StoredErasure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenNotice(msgspec.Struct, frozen=True):
-    """A notice of nobody known, which still has its content. `prefix` goes before the id of a FHIR Patient in references."""
+    """A notice of nobody known, which still has words: its content, or why a person dismissed it.
+
+    `prefix` goes before the id of a FHIR Patient in references.
+    """
 
     id: str
     prefix: str
-    body: bytes
+    words: bytes
 
 
 def subject(connection: sa.Connection, organisation: str, client_id: str) -> ErasedSubject | None:
@@ -75,12 +78,13 @@ def of_entry(connection: sa.Connection, organisation: str, course_id: str, seq: 
 
 
 def open_notices(connection: sa.Connection, organisation: str) -> list[OpenNotice]:
-    """The notices of nobody known that still have their content."""
+    """The notices of nobody known that still have words."""
+    words = sa.func.coalesce(notice.c.body, notice.c.detail)
     of_source = sa.and_(tables.source.c.organisation == notice.c.organisation, tables.source.c.id == notice.c.source_id)
     statement = (
-        sa.select(notice.c.id, sa.func.coalesce(tables.source.c.client_prefix, "").label("prefix"), notice.c.body)
+        sa.select(notice.c.id, sa.func.coalesce(tables.source.c.client_prefix, "").label("prefix"), words.label("words"))
         .select_from(notice.outerjoin(tables.source, of_source))
-        .where(notice.c.organisation == organisation, notice.c.client_id.is_(None), notice.c.body.is_not(None))
+        .where(notice.c.organisation == organisation, notice.c.client_id.is_(None), words.is_not(None))
     )
     return structs.read_all(connection, statement, OpenNotice)
 

@@ -1,5 +1,6 @@
 """Checks the log: each leaf against what it names, the tiles against the leaves, and the checkpoints against the tiles."""
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ leaf, entry, entry_data, course = tables.log_leaf, tables.entry, tables.entry_da
 record, subject, reaping, checkpoint = tables.audit_event, tables.audit_subject, tables.audit_reaping, tables.log_checkpoint
 outbox, waits = tables.outbox, tables.log_outbox
 before = entry.alias("before")
+AROUND = dt.timedelta(minutes=1)  # between what was done and its record
 
 
 class LogFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,20 @@ class LogFault(msgspec.Struct, frozen=True, kw_only=True):
     fault: str
     course: str | None = None
     seq: int | None = None
+
+
+class ReapingDetails(msgspec.Struct, frozen=True):
+    """What a record says of a month of records that somebody removed."""
+
+    kind: str
+    month: str
+    positions: tuple[tuple[int, int], ...]
+
+
+class ReapingDeed(msgspec.Struct, frozen=True):
+    """The part of such a record that tells which leaves have no record any more."""
+
+    details: ReapingDetails
 
 
 class LogSlice(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,8 +186,19 @@ def _records(connection: sa.Connection, known: dict[str, Any]) -> SliceRecords:
     courses: dict[str, list[str]] = {}
     for row in connection.execute(_subjects_of, known):
         courses.setdefault(row.event_id, []).append(row.course_id)
-    removed = [tuple(each) for row in connection.execute(_reapings, known) for each in msgspec.json.decode(row.positions)]
-    return SliceRecords(rows, courses, removed)
+    return SliceRecords(rows, courses, _removed(connection, known["owner"]))
+
+
+def _removed(connection: sa.Connection, organisation: str) -> list[tuple[int, int]]:
+    """The ranges of positions whose records were removed, as the records of the log say who removed them: a row beside the log proves nothing."""
+    ranges: list[tuple[int, int]] = []
+    for row in connection.execute(_reapings, {"owner": organisation}):
+        deeds = {"owner": organisation, "person": row.person, "since": row.decided_at - AROUND, "until": row.decided_at + AROUND}
+        for raw in connection.execute(_deeds, deeds).scalars():
+            details = msgspec.json.decode(raw, type=ReapingDeed).details
+            if (details.kind, details.month) == (row.kind, row.month):
+                ranges += details.positions
+    return ranges
 
 
 def _tree_fault(start: int, end: int, read: ReadTile) -> LogFault | None:
@@ -270,7 +297,19 @@ _unlogged = {
     .limit(1)
     for dialect, listed in one_of(entry.c.course_id, "ids").items()
 }
-_reapings = sa.select(reaping.c.positions).where(reaping.c.organisation == _owner)
+_reapings = sa.select(reaping.c.kind, reaping.c.month, reaping.c.person, reaping.c.decided_at).where(
+    reaping.c.organisation == _owner
+)
+_deeds = sa.select(record.c.canonical).where(
+    record.c.organisation == _owner,
+    record.c.person == sa.bindparam("person", type_=sa.String),
+    record.c.recorded_at.between(
+        sa.bindparam("since", type_=record.c.recorded_at.type), sa.bindparam("until", type_=record.c.recorded_at.type)
+    ),
+    record.c.kind == sa.literal_column("'config'"),
+    record.c.action == sa.literal(ipt_verify.REAPED),
+    record.c.canonical.is_not(None),
+)
 _touched = (
     sa.select(leaf.c.course_id, sa.func.min(leaf.c.position).label("position"))
     .where(*_in_slice, leaf.c.kind == sa.literal_column("'entry'"))

@@ -10,7 +10,8 @@ import zipfile
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
-from support import checkpoints, databases, service_walk
+from service.privacy import test_erasures
+from support import checkpoints, databases, marks, service_walk
 from support.disclosures import walk as disclose
 from support.service_walk import AUDITOR, SUPERVISOR, THERAPIST
 
@@ -31,6 +32,7 @@ from ipt_workflow.service.reads import CourseReads
 from ipt_workflow.store import audit
 from ipt_workflow.store.audit import NEWEST, AuditFilters
 from ipt_workflow.store.courses import Filters
+from ipt_workflow.store.schema import tables
 
 ASKED = ClientExportQuery(client_ref="EHR-1", ground="gdpr-15")
 OFFICER = Principal(person="admin-1", role="admin", via="cli")
@@ -300,3 +302,30 @@ def test_only_a_person_who_just_signed_in_and_sees_the_client_gets_it(filled, se
         assert first in records[0].courses
 
     later(settings, test)
+
+
+@pytest.mark.parametrize("on", ["sqlite", "postgresql"])
+def test_what_else_was_written_about_the_client_is_there_too(on, request, tmp_path):
+    settings = databases.empty(tmp_path, request.getfixturevalue("postgres") if on == "postgresql" else None)
+
+    async def test(clinic):
+        await test_erasures.fill(clinic, "EHR-1", "a")
+        await test_erasures.fill(clinic, "EHR-22", "b")
+        await clinic.database.write(lambda connection: connection.execute(tables.event.delete()))  # they stand at made-up positions
+        await marks.mark(clinic, note=test_erasures.WORDS)
+        texts = files(await exported(clinic))["other-texts.ndjson"]
+        return [json.loads(line) for line in texts.splitlines()]
+
+    texts = service_walk.with_clinic(settings, test)
+    about = {each["kind"]: each for each in texts if test_erasures.WORDS in json.dumps(each["content"])}
+    assert set(about) == {
+        "emergency access",
+        "mark",
+        "unmasking",
+        "restriction of a course",
+        "proposal",
+        "message that waits",
+    }
+    assert about["emergency access"]["written_by"] == "therapist-2"
+    assert [each["content"] for each in texts if each["kind"] == "label"] == [{"text": "Ms Abel"}]
+    assert len(texts) == 8

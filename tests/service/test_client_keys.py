@@ -95,6 +95,20 @@ def test_without_secret_keys_texts_are_stored_as_they_are(settings):
     on(settings.model_copy(update={"secret_keys": ""}), test)
 
 
+def test_while_processes_of_the_version_before_run_no_key_is_made(settings):
+    async def test(clinic):
+        await noted(clinic)
+        assert await rows(clinic, tables.client_key) == []
+
+    on(settings.model_copy(update={"client_keys": False}), test)
+    course = on(settings, lambda clinic: service_walk.open_course(clinic, "EHR-2"))
+
+    async def reads(clinic):
+        assert len(await clinic.entries(course)) == 1
+
+    on(settings.model_copy(update={"client_keys": False}), reads)
+
+
 def test_texts_from_before_the_keys_stay_readable_beside_those_under_one(settings):
     course = on(settings.model_copy(update={"secret_keys": ""}), noted)
 

@@ -94,3 +94,11 @@ def test_a_caller_that_brings_its_own_clock_has_it_in_a_sandbox_too(empty):
 
 async def _clock(clinic):
     return clinic.clock
+
+
+def test_the_log_of_a_sandbox_is_not_signed_with_the_keys_of_the_real_one(tmp_path):
+    real = databases.settings_of(f"sqlite:///{tmp_path / 'real.db'}").model_copy(
+        update={"log_key_file": "log.keys", "log_policy_file": "policy"}
+    )
+    rehearsed = sandbox.settings_of(real)
+    assert (rehearsed.log_key_file, rehearsed.log_policy_file) == ("", "")

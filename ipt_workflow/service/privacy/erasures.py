@@ -246,7 +246,7 @@ def _naming(connection: Connection, organisation: str, of: ErasedSubject) -> lis
     if of.ref is None:
         return []
     open_notices: Iterable[stored.OpenNotice] = stored.open_notices(connection, organisation)
-    return [each.id for each in open_notices if mentions.names(each.body, of.ref, each.prefix)]
+    return [each.id for each in open_notices if mentions.names(each.words, of.ref, each.prefix)]
 
 
 def counts_of(line: StoredErasure) -> dict[str, int]:

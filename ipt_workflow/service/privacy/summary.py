@@ -30,6 +30,7 @@ FILES = {
     "summary.html": "summary",
     "entries.ndjson": "entries",
     "entries-after-checkpoint.ndjson": "later",
+    "other-texts.ndjson": "other",
     "records.ndjson": "records",
     "proofs/": "proofs",
     "access-log.csv": "access_log",

@@ -215,3 +215,26 @@ def test_erasing_a_client_reaches_their_notices(with_ehr, settings):
         assert "EHR-4711" not in rows
 
     with_ehr(test)
+
+
+def test_erasing_a_client_reaches_faulty_messages_that_nobody_could_be_found_for(with_ehr, settings):
+    """They came before there was the client here, and one of them was dismissed."""
+
+    async def test(api, ehr, _course):
+        data = {"client_ref": "EHR-4711", "instrument": "phq9", "items": [1] * 9, "unknown": 1}
+        for _ in range(2):
+            assert (await ehr.notify("measure.completed", data)).status_code == 422
+        first, second = await inbox(api)
+        assert (first["client_ref"], first["course"]) == (None, None)
+        await resolve(api, first["id"], action="dismiss", reason="EHR-4711 comes again.")
+        await api.open("EHR-4711")
+        erase(settings.database_url)
+        assert await inbox(api) == []
+        assert [each["id"] for each in await inbox(api, query="&status=dismissed")] == [first["id"], second["id"]]
+        rows = await api.clinic.database.read(lambda c: list(c.exec_driver_sql("SELECT * FROM notice").mappings()))
+        assert {(each["body"], each["detail"], each["body_hash"], each["content_digest"]) for each in rows} == {
+            (None, None, "", None)
+        }
+        assert (await ehr.notify("measure.completed", data)).status_code == 422
+
+    with_ehr(test, kind="standard-webhooks")

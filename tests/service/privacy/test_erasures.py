@@ -5,6 +5,7 @@ import hashlib
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from support import databases, service_walk
 from support.service_walk import START, SUPERVISOR, THERAPIST
 
@@ -26,6 +27,7 @@ from ipt_workflow.service.privacy.erasures import Erasures, RegisterLine
 from ipt_workflow.service.privacy.marks import Marks
 from ipt_workflow.service.proposals import Proposals
 from ipt_workflow.service.writes import IdempotencyKey, Write
+from ipt_workflow.store import erasures as stored
 from ipt_workflow.store.audit import AuditFilters, Position
 from ipt_workflow.store.schema import tables
 
@@ -324,3 +326,37 @@ def test_after_a_restore_the_register_is_repeated(made, tmp_path):
         assert {row["course_id"] == course for row in (await everything(clinic))["entry_data"] if row["sealed"] is None} == {True}
 
     service_walk.with_clinic(older, repeated)
+
+
+# Columns of tables about clients that may hold words, and are left: each with why.
+STRUCTURE = {
+    "course.snapshot": "the fold, which holds no sealed text",
+    "entry.canonical": "the hashed bytes, which hold that a text was given",
+    "erasure.removed": "names of what went",
+    "erasure.remains": "what remains",
+    "group_session.told": "by course, the attendance",
+    "retention_decision.counts": "how much went",
+    "retention_decision.policies": "names of policies",
+}
+
+
+def test_every_column_about_clients_that_may_hold_words_is_erased_or_known_to_hold_none(clinic):
+    async def test(clinic, course, _other):
+        of = stored.ErasedSubject(client="c", ref="r", courses=(course,))
+        emptied = {
+            f"{part.table.name}.{name}"
+            for part in stored.parts("default", of, [], clinic.clock.now())
+            for name in (part.changes if part.changes is not None else part.table.c.keys())
+        }
+        about = {
+            f"{table.name}.{column.name}"
+            for table in tables.METADATA.tables.values()
+            if {"course_id", "client_id"} & {*table.c.keys()} or table.name in {"client", "course", "access_text", "group_session"}
+            for column in table.c
+            if isinstance(column.type, sa.LargeBinary)
+            or (getattr(column.type, "length", None) or 0) > 255
+            or isinstance(column.type, sa.Text)
+        }
+        assert about - emptied == set(STRUCTURE) | {"verification.fault"}
+
+    clinic(test)

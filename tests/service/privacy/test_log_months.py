@@ -5,13 +5,14 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from support import databases, marks, service_walk
+from support import checkpoints, databases, marks, service_walk, tampering
 from support.retention import ADMIN, adopt, policy
 from support.service_walk import AUDITOR, START, THERAPIST
 
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.errors import CommandInvalid, Forbidden
 from ipt_workflow.runtime.clock import VirtualClock
+from ipt_workflow.service.audit import log_verification
 from ipt_workflow.service.audit.log import AuditLog
 from ipt_workflow.service.privacy.log_months import LogMonths, ToReap
 from ipt_workflow.service.reads import CourseReads
@@ -104,6 +105,20 @@ def test_the_records_go_and_their_leaves_stay_and_still_prove(clinic):
         assert (reaped.checkpoint_size, reaped.checkpoint, reaped.person) == (size, "n\n", "admin-1")
         assert await LogMonths(clinic).reaped(AUDITOR) == [reaped]
         assert await LogMonths(clinic).due(AUDITOR) == []
+
+    clinic(test)
+
+
+def test_a_verification_knows_what_was_removed_rightly_by_the_record_of_it_alone(clinic):
+    async def test(clinic, course):
+        await adopt(clinic, CEILING)
+        await checkpoints.sign(clinic)
+        await reap(clinic)
+        await fan_out.bring_up_to_date(clinic)
+        assert (await log_verification.verify_log(clinic, whole=True)).fault is None
+        deed = "(SELECT id FROM audit_event WHERE action = 'audit log reaped')"
+        await tampering.run(clinic, f"UPDATE audit_event SET action = 'other' WHERE id = {deed}")
+        assert (await log_verification.verify_log(clinic, whole=True)).fault.fault == "audit_event: the record is missing"
 
     clinic(test)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -30,26 +31,35 @@ def record_of_then(connection):
     connection.execute(sa.insert(tables.audit_subject), {"organisation": "default", "event_id": "1", "course_id": "c1"})
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def upgraded(request, tmp_path):
-    """Runs a function on a database that was filled at the old revision and then upgraded."""
-    url = f"sqlite:///{tmp_path}/ipt.db" if request.param == "sqlite" else databases.create(request.getfixturevalue("postgres"))
+@pytest.fixture(scope="module")
+def at_head(server, tmp_path_factory):
+    """A database that was filled at the old revision and then upgraded."""
+    path = tmp_path_factory.mktemp("deliveries") / "ipt.db"
+    made = databases.settings_of(databases.create(server) if server else f"sqlite:///{path}")
+    before = (
+        lambda connection: command.upgrade(migrate._config(connection), "0002"),
+        record_of_then,
+        lambda connection: connection.exec_driver_sql(OUTBOX),
+    )
+    written(made, *before, migrate.upgrade)
+    return made
 
-    def run(*functions):
-        async def inside():
-            database = databases.opened(url)
-            try:
-                await database.write(lambda c: command.upgrade(migrate._config(c), "0002"))
-                await database.write(record_of_then)
-                await database.write(lambda c: c.exec_driver_sql(OUTBOX))
-                await database.write(migrate.upgrade)
-                return [await database.write(function) for function in functions]
-            finally:
-                await database.close()
 
-        return asyncio.run(inside())
+@pytest.fixture
+def upgraded(at_head, tmp_path):
+    """Runs functions on a copy of it."""
+    return partial(written, databases.copy(at_head, tmp_path))
 
-    return run
+
+def written(settings, *functions):
+    async def inside():
+        database = databases.opened(settings.database_url)
+        try:
+            return [await database.write(function) for function in functions]
+        finally:
+            await database.close()
+
+    return asyncio.run(inside())
 
 
 def test_records_and_events_to_publish_are_still_there(upgraded):
