@@ -3,7 +3,7 @@
     python scripts/tamper.py DATABASE_URL ORGANISATION TAMPERING [--from DATABASE_URL]
 
 A forger here is thorough: guards are put back, and hashes, counters, columns, leaves and tiles are set right as far as the tampering
-says. What they do not have is the key of the log. Use it on copies alone.
+says, but for what the courses' rows note of attention. What they do not have is the key of the log. Use it on copies alone.
 """
 
 import argparse

@@ -40,6 +40,7 @@ async def access_report(request: ApiRequest) -> Response[AccessReport]:
     """
     body, principal, wanted = await read_body(request), principal_of(request), _format(request)
     reports = services_of(request).rights.access_reports
+    await reports.require(principal)
     query = body.shape(ReportQuery)
     if wanted == "fhir":
         return Stream(fhir_lines(request, await reports.records(principal, query)), media_type=LINES)  # type: ignore[return-value]
@@ -54,6 +55,7 @@ async def accounting(request: ApiRequest) -> Response[Accounting]:
     Six years back unless `from` says otherwise. `every` lists also what the rule leaves out. `format` is as for the access report.
     """
     body, principal, wanted = await read_body(request), principal_of(request), _format(request)
+    await services_of(request).rights.access_reports.require(principal)
     found = await services_of(request).rights.disclosures.accounting(principal, body.shape(AccountingQuery))
     if wanted == "csv":
         return _table(tables.disclosures_csv(found.items), "disclosures")

@@ -74,6 +74,7 @@ def test_a_time_narrows_it_and_an_end_before_its_beginning_is_refused(api):
         assert (await posted(api, REPORT, {"client_ref": "EHR-1", "to": later})).json()["items"] != []
         wrong = await posted(api, REPORT, {"client_ref": "EHR-1", "from": later, "to": START.isoformat()}, status=422)
         assert wrong.json()["errors"][0]["where"] == "to"
+        assert [(await api.post(path, {}, "admin")).status_code for path in (REPORT, ACCOUNTING, DISCLOSURES)] == [403] * 3
         for body in ({}, {"client_ref": "EHR-1", "course": "x"}, {"client_ref": "EHR-1", "whom": "x"}):
             assert (await api.post(REPORT, body)).status_code == 422
 

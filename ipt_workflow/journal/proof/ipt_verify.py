@@ -1003,7 +1003,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in options.files:
             path.open("rb").close()
     except (NotProved, OSError) as error:
-        sys.stderr.write(f"ipt_verify.py: {_shown(str(error))}\n")
+        why = f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else str(error)
+        sys.stderr.write(f"ipt_verify.py: {_shown(why)}\n")
         return CALLED_WRONGLY
     faults: list[Discrepancy] = []
     doubts, newest = 0, None

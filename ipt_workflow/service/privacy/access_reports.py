@@ -8,6 +8,7 @@ import msgspec
 from ipt_workflow.access.principal import Principal
 from ipt_workflow.errors import CommandInvalid, Fault
 from ipt_workflow.journal.audit import AuditRecord
+from ipt_workflow.service.access.streams import RunningStream
 from ipt_workflow.service.clinic import Clinic
 from ipt_workflow.service.privacy.clients import NamedClient, RightsOfClients, SeenClient
 from ipt_workflow.store import audit, audit_summaries, disclosures
@@ -65,6 +66,10 @@ class AccessReports:
         self.clinic = clinic
         self.clients = RightsOfClients(clinic)
 
+    async def require(self, principal: Principal) -> None:
+        """Raises Forbidden unless the principal's role may read such a report."""
+        await self.clinic.require(principal, QUESTION)
+
     async def one(self, principal: Principal, query: ReportQuery) -> AccessReport:
         """Raises Forbidden, NotFound or CommandInvalid."""
         client = await self.clients.seen(principal, QUESTION, query)
@@ -94,11 +99,19 @@ class AccessReports:
         )
 
     async def records(self, principal: Principal, query: ReportQuery) -> AsyncIterator[list[AuditRecord]]:
-        """The records themselves, oldest first, in chunks. Each names courses of this client alone. Recorded before the first."""
+        """The records themselves, oldest first, in chunks. Each names courses of this client alone. Recorded before the first.
+
+        The chunks raise an IptError once the principal's access has ended.
+        """
         client = await self.clients.seen(principal, QUESTION, query)
         since, until = query.span(BEGINNING, self.clinic.clock.now())
         await self.clinic.log(principal, "read", "access report", client.courses)
-        return self.records_of(client.ids, since, until)
+        return self._running(RunningStream(self.clinic, principal, client.ids), since, until)
+
+    async def _running(self, stream: RunningStream, since: dt.datetime, until: dt.datetime) -> AsyncIterator[list[AuditRecord]]:
+        async for chunk in self.records_of(stream.courses, since, until):
+            await stream.check()
+            yield chunk
 
     async def records_of(self, courses: Sequence[str], since: dt.datetime, until: dt.datetime) -> AsyncIterator[list[AuditRecord]]:
         """The records about these courses between two moments, oldest first, in chunks. What else a record was about it does not say."""

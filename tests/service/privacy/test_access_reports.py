@@ -1,10 +1,12 @@
 """Sums and disclosures as both databases count them: deliveries to a subscriber, reads of a system, and what people recorded."""
 
+import msgspec
 import pytest
 from support import databases, service_walk
 from support.service_walk import AUDITOR, THERAPIST
 
 from ipt_workflow.access.principal import Principal
+from ipt_workflow.errors import SessionOver
 from ipt_workflow.service.privacy.access_reports import AccessReports, ReportQuery
 from ipt_workflow.service.privacy.disclosures import AccountingQuery, Disclosures, NewDisclosure
 from ipt_workflow.store import subscriptions
@@ -84,5 +86,16 @@ def test_reading_it_is_recorded_with_the_courses_of_the_client_alone(settings):
         records = [each async for chunk in chunks for each in chunk]
         assert [each.action for each in records[-2:]] == ["accounting of disclosures", "access report"]
         assert {each.courses for each in records} == {(course,)}
+
+    service_walk.with_clinic(settings, test)
+
+
+def test_the_records_break_off_where_the_readers_access_has_ended(settings):
+    async def test(clinic):
+        course = await with_deliveries(clinic)
+        gone = msgspec.structs.replace(THERAPIST, session="0123456789abcdef")
+        chunks = await AccessReports(clinic).records(gone, ReportQuery(course=course))
+        with pytest.raises(SessionOver):
+            await anext(chunks)
 
     service_walk.with_clinic(settings, test)
