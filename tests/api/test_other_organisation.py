@@ -33,6 +33,7 @@ NEVER = {  # parameters that name what belongs to an organisation, and a name th
     "source_id": "nobody",
     "cover_id": NOBODY,
     "mark_id": NOBODY,
+    "erasure_id": NOBODY,
     "access_id": NOBODY,
     "person_id": "nobody",
     "system_id": "nobody",

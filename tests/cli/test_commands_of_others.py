@@ -68,6 +68,7 @@ NOT_THERE = {  # what names something of ours: to others it never was
     "audit unmask": "{course_id} --reason x",
     "client access-report": "{client_ref}",
     "client accounting": "{client_ref}",
+    "client erase": "{client_ref} --ground objection --as admin-1",
     "client export": f"{{client_ref}} --ground gdpr-15 --dry-run {THERAPIST}",
     "client disclose": f"{{client_ref}} --to x --what x --purpose HLEGAL {THERAPIST}",
     "retention end": "england --as admin-1",
@@ -109,6 +110,11 @@ THEIR_OWN = {  # what lists, makes or checks: only what is theirs
     "retention decisions": "",
     "retention months": "",
     "mark list": "",
+    "client erasures": "",
+    "log key": "",
+    "log show": "",
+    "log sign": "",
+    "log export": "--to {bundle}",
 }
 INSTALLATION = {  # for whoever may reach the whole database
     "audit failures": "",
@@ -126,14 +132,27 @@ INSTALLATION = {  # for whoever may reach the whole database
     "organisation sign-in check": "south",
     "organisation sign-in link": "south therapist-1 subject-1",
     "organisation sign-in unlink": "south subject-1",
+    "witness list": "",
+    "witness submit": "",
+    "witness request": "partner --to {bundle}",
+    "witness take": "{lines}",
+    "log resume": "--reason x",
 }
-NOT_SET_UP = "organisation sign-in"  # nobody signs in there yet, which these commands say
+NOT_SET_UP = (
+    "organisation sign-in",
+    "witness",
+    "log resume",
+)  # nobody signs in there yet, no witness is named, and nothing was lost
 RUN_ON = {
     "serve",
     "relay",
     "receive",
     "sandbox",
     "protocol lint",
+    "witness key",
+    "witness serve",
+    "witness show",
+    "witness sign",
 }  # they serve every organisation, send for them, or read no database
 
 
@@ -184,7 +203,14 @@ def made(tmp_path_factory):
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(days=3)).isoformat()
     names |= {"person_id": "ehr-person", "system_id": "ehr-system", "client_ref": "EHR-group", "iss": ISS, "soon": soon}
     names["tomorrow"] = soon[:10]
-    return settings, {**names, "jwks": str(jwks), "lines": str(lines), "protocol": str(protocol), "candidate": str(candidate)}
+    return settings, {
+        **names,
+        "jwks": str(jwks),
+        "lines": str(lines),
+        "protocol": str(protocol),
+        "candidate": str(candidate),
+        "bundle": str(folder / "bundle"),
+    }
 
 
 NEVER = dict.fromkeys(
@@ -201,6 +227,10 @@ def run(made, tmp_path, monkeypatch):
     monkeypatch.setenv("IPT_DATABASE_URL", url)
     monkeypatch.setenv("IPT_CONFIG_DIR", str(settings.config_dir))
     monkeypatch.setenv("IPT_ORGANISATION", OTHER)
+    keys = tmp_path / "log.keys"
+    keys.write_text(log_keys.new_file(), encoding="utf-8")
+    keys.chmod(0o600)
+    monkeypatch.setenv("IPT_LOG_KEY_FILE", str(keys))
     engine = sa.create_engine(url)
 
     def kept(organisation: str) -> Any:
