@@ -140,6 +140,7 @@ LISTS = {  # every list with a cursor: the role that reads it, and what it is fi
     "/v1/people": ("admin", "person"),
     "/v1/cover": ("supervisor", "cover"),
     "/v1/clients/marks": ("supervisor", "mark"),
+    "/v1/erasures": ("admin", "erasure"),
     "/v1/systems": ("admin", "system"),
     "/v1/emergency-access": ("supervisor", "emergency"),
     "/v1/unmasking": ("supervisor", "unmasking"),

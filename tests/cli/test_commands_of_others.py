@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from ipt_workflow.cli.main import app
 from ipt_workflow.ehr.smart.launchers import Launchers, NewLauncher
+from ipt_workflow.service.audit import log_keys
 
 THERAPIST = "--as therapist-1"
 ISS = "https://ehr.example/fhir"
