@@ -194,7 +194,8 @@ def enter_earlier(connection: sa.Connection, organisations: Sequence[str]) -> No
             connection.execute(statement, {"owner": organisation})
 
 
-def _absent(table: sa.Table, *same: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+def absent(table: sa.Table, *same: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """That no row of the organisation `owner` fulfils conditions."""
     return ~sa.exists(sa.select(sa.literal(1)).select_from(table).where(table.c.organisation == _owner, *same))
 
 
@@ -203,19 +204,19 @@ _earlier_entries = sa.insert(waits).from_select(
     _columns,
     sa.select(entry.c.organisation, entry.c.id, entry.c.course_id, entry.c.seq, entry.c.hash, entry.c.recorded_at).where(
         entry.c.organisation == _owner,
-        _absent(
+        absent(
             leaf, leaf.c.kind == sa.literal_column("'entry'"), leaf.c.course_id == entry.c.course_id, leaf.c.seq == entry.c.seq
         ),
-        _absent(outbox, outbox.c.id == entry.c.id),
-        _absent(waits, waits.c.id == entry.c.id),
+        absent(outbox, outbox.c.id == entry.c.id),
+        absent(waits, waits.c.id == entry.c.id),
     ),
 )
 _earlier_records = sa.insert(waits).from_select(
     _columns,
     sa.select(record.c.organisation, record.c.id, sa.null(), sa.null(), record.c.hash, record.c.recorded_at).where(
         record.c.organisation == _owner,
-        _absent(leaf, leaf.c.kind == sa.literal_column("'record'"), leaf.c.record_id == record.c.id),
-        _absent(waits, waits.c.id == record.c.id),
+        absent(leaf, leaf.c.kind == sa.literal_column("'record'"), leaf.c.record_id == record.c.id),
+        absent(waits, waits.c.id == record.c.id),
     ),
 )
 _new_entries = (

@@ -13,6 +13,7 @@ from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal.audit import record_bytes
 from ipt_workflow.journal.proof import tree
 from ipt_workflow.store import client_keys, log
+from ipt_workflow.store.log import absent
 from ipt_workflow.store.schema import tables
 
 leaf, entry, data, record, subject = tables.log_leaf, tables.entry, tables.entry_data, tables.audit_event, tables.audit_subject
@@ -140,20 +141,16 @@ _records = (
 )
 
 
-def _absent(table: sa.Table, *same: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    return ~sa.exists(sa.select(sa.literal(1)).select_from(table).where(table.c.organisation == _owner, *same))
-
-
 _unlogged_entries = (
     sa.select(entry.c.course_id, entry.c.seq, entry.c.canonical, data.c.salt, data.c.sealed)
     .select_from(entry.outerjoin(data, sa.and_(*_same_data)))
     .where(
         entry.c.organisation == _owner,
-        _absent(
+        absent(
             leaf, leaf.c.kind == sa.literal_column("'entry'"), leaf.c.course_id == entry.c.course_id, leaf.c.seq == entry.c.seq
         ),
-        _absent(outbox, outbox.c.course_id == entry.c.course_id, outbox.c.seq == entry.c.seq),
-        _absent(waits, waits.c.course_id == entry.c.course_id, waits.c.seq == entry.c.seq),
+        absent(outbox, outbox.c.course_id == entry.c.course_id, outbox.c.seq == entry.c.seq),
+        absent(waits, waits.c.course_id == entry.c.course_id, waits.c.seq == entry.c.seq),
     )
     .limit(UNLOGGED_MAX)
 )
@@ -161,8 +158,8 @@ _unlogged_records = (
     sa.select(record.c.id.label("record_id"), *_of_record)
     .where(
         record.c.organisation == _owner,
-        _absent(leaf, leaf.c.kind == sa.literal_column("'record'"), leaf.c.record_id == record.c.id),
-        _absent(waits, waits.c.id == record.c.id),
+        absent(leaf, leaf.c.kind == sa.literal_column("'record'"), leaf.c.record_id == record.c.id),
+        absent(waits, waits.c.id == record.c.id),
     )
     .limit(UNLOGGED_MAX)
 )
