@@ -181,7 +181,7 @@ class Server:
                 "subscription_id": self.subscription, "delivery_id": self.delivery,
                 "notice_id": self.notice, "source": "north", "its_id": "1", "source_id": SOURCE, "system_id": SOURCE, "organisation": "default",
                 "person_id": "fuzzed-1", "cover_id": self.cover, "session_id": UUID, "access_id": UUID, "level": 0, "place": "000.p/1",
-                "policy": "none"}  # fmt: skip
+                "policy": "none", "mark_id": UUID, "erasure_id": UUID}  # fmt: skip
 
     def headers(self, role: str, **more: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}", **{name.replace("_", "-"): value for name, value in more.items()}}

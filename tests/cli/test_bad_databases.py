@@ -78,6 +78,27 @@ ARGUMENTS = {  # of commands that take more than their name
         "sign": [COURSE, COURSE, "--as", "a"],
     },
     "protocol": {"migrate": ["--from", "ipt@2", "--to", "ipt@2", "--plan"], "replay": ["{file}"]},
+    "client": {
+        "export": ["c", "--ground", "gdpr-15", "--dry-run", "--as", "a"],
+        "access-report": ["c"],
+        "accounting": ["c"],
+        "disclose": ["c", "--to", "r", "--what", "w", "--purpose", "HLEGAL", "--as", "a"],
+        "erase": ["c", "--ground", "objection", "--as", "a"],
+    },
+    "mark": {
+        "set": ["hold", "c", "--ground", "litigation", "--as", "a"],
+        "end": [COURSE, "--as", "a"],
+        "show": [COURSE],
+    },
+    "retention": {
+        "adopt": ["germany-record", "--as", "a"],
+        "end": ["germany-record", "--as", "a"],
+        "erase": [COURSE, "--as", "a"],
+        "keep": [COURSE, "--until", "2030-12-31", "--ground", "claims", "--as", "a"],
+        "reap": ["access_log", "2023-01", "--as", "a"],
+    },
+    "log": {"export": ["--to", "{file}.zip"], "resume": ["--reason", "r"]},
+    "witness": {"request": ["a", "--to", "{file}.txt"], "take": ["{file}"]},
     "import": ["{file}"],
     "serve": ["--port", "0"],
     "relay": ["--once"],
@@ -89,6 +110,10 @@ WITHOUT_A_DATABASE = {
     ("protocol", "diagram"),
     ("receive",),
     ("db", "grants"),
+    ("witness", "key"),
+    ("witness", "serve"),
+    ("witness", "show"),
+    ("witness", "sign"),
 }
 
 
@@ -106,7 +131,7 @@ def arguments_of(command: tuple[str, ...], file: Path) -> list[str]:
     given = ARGUMENTS
     for name in command:
         given = given.get(name, {}) if isinstance(given, dict) else {}
-    return [*command, *(str(file) if each == "{file}" else each for each in given or ())]
+    return [*command, *(each.replace("{file}", str(file)) for each in given or ())]
 
 
 def said(command: tuple[str, ...], folder: Path, code: int = 1) -> str:

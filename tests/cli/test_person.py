@@ -93,6 +93,16 @@ ACTS = {  # every command in the name of a person, but `import`, which tells wha
     "emergency start": f"x --code ETREAT --reason x {ANN}",
     "emergency end": f"x {ANN}",
     "emergency review": f"x justified {ANN}",
+    "client export": f"x --ground gdpr-15 --dry-run {ANN}",
+    "client disclose": f"x --to x --what x --purpose HLEGAL {ANN}",
+    "client erase": f"x --ground objection {SUPERVISES}",
+    "mark set": f"hold x --ground litigation {SUPERVISES}",
+    "mark end": f"x {SUPERVISES}",
+    "retention adopt": f"germany-record {ANN}",
+    "retention end": f"germany-record {ANN}",
+    "retention erase": f"x {ANN}",
+    "retention keep": f"x --until 2030-12-31 --ground claims {ANN}",
+    "retention reap": f"access_log 2023-01 {ANN}",
     "protocol migrate": f"--from ipt@1 --to ipt@2 --apply --courses x --reason x {ANN}",
 }
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import datetime as dt
-import re
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,8 +9,11 @@ import sqlalchemy as sa
 from alembic import command
 from support import databases, group_walk
 from support.group_walk import GroupWalk
+from support.http_client import OPERATOR
 
+from ipt_workflow.access.erasure import NewErasure
 from ipt_workflow.errors import GroupStale, StaleVersion, Unreachable
+from ipt_workflow.service.privacy.erasures import Erasures
 from ipt_workflow.store import groups
 from ipt_workflow.store.commits import single
 from ipt_workflow.store.schema import migrate, tables
@@ -169,9 +170,6 @@ def test_no_line_of_a_log_is_changed_or_removed(clinic, table, statement):
 
 
 def test_what_erases_a_client_reaches_what_waits_of_a_group(clinic):
-    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
-    (statements,) = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-
     async def test(clinic):
         a, referred = await clinic.started("EHR-1"), await clinic.course("EHR-2")
         group = await clinic.group(a, referred)
@@ -181,12 +179,8 @@ def test_what_erases_a_client_reaches_what_waits_of_a_group(clinic):
             notice = tables.notice
             return connection.execute(sa.select(notice.c.status, notice.c.body).where(notice.c.id == refused.notice)).one()
 
-        def erase(connection):
-            for statement in statements.replace("EHR-4711", "EHR-2").split(";\n"):
-                connection.exec_driver_sql(statement)
-
         assert b"Said little." in (await clinic.clinic.database.read(kept)).body
-        await clinic.clinic.database.write(erase)
+        await Erasures(clinic.clinic).erase(OPERATOR, lambda: NewErasure(client_ref="EHR-2", ground="objection"))
         assert tuple(await clinic.clinic.database.read(kept)) == ("dismissed", None)
         assert (await clinic.view(group)).sessions[0].attendance[referred].became == "dismissed"
 

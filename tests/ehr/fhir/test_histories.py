@@ -8,6 +8,7 @@ from support import fhir_validators, http_client, service_walk
 from support.fhir_caseload import caseload
 
 from ipt_workflow.ehr.fhir.kinds import KINDS
+from ipt_workflow.service.access.tokens import NewToken
 
 VERSIONED = [kind for kind, served in KINDS.items() if served.versions != "none"]
 MADE = [kind for kind in VERSIONED if KINDS[kind].make]
@@ -114,7 +115,7 @@ def test_a_therapist_sees_the_versions_of_their_own_courses_alone(api):
     async def test(api):
         course = (await api.open())["id"]
         await api.walk(course, "record_consent")
-        made = await api.services.tokens.create(http_client.OPERATOR, http_client.NewToken(role="therapist", name="therapist-2"))
+        made = await api.services.tokens.create(http_client.OPERATOR, NewToken(role="therapist", name="therapist-2"))
         api.tokens["other"] = made.token
         assert await versions(api, "EpisodeOfCare/_history", "other") == []
         assert len(await versions(api, "EpisodeOfCare/_history", "therapist")) == 2

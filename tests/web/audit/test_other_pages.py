@@ -135,6 +135,7 @@ def test_the_page_says_how_far_the_verifier_in_the_background_is_and_what_it_fou
         await changed(site, sa.update(tables.course).values(version=1))
         site.clinic.clock.advance(dt.timedelta(hours=2))
         await verifier.read_on()
+        auditor = await site.visitor("auditor-1", "auditor")  # the session has ended meanwhile
         await auditor.open("/audit/verifications")
         assert "Something is not as it was written." in auditor.text
         axe(auditor)

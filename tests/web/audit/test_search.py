@@ -28,6 +28,7 @@ def test_an_auditor_begins_with_the_search(audited):
             "Refusals and exceptions by rule",
             "Check that the records are as they were written",
             "Export the audit log",
+            "Retention",
         ]
         supervisor = await site.visitor("supervisor-1", "supervisor")
         await supervisor.open("/audit")
