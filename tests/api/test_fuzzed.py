@@ -57,6 +57,8 @@ NAMING = {  # made up, a body names no course that there is, or no trigger of a 
     "/v1/groups",  # nor people who are known
     "/v1/groups/{group_id}/facilitators",
     "/v1/cover",
+    "/v1/clients/access-report",  # nor one client, by reference or by course
+    "/v1/audit/consistency",  # nor sizes that the log had
 }
 VISIT = {
     "resourceType": "Encounter",

@@ -61,7 +61,7 @@ ROWS = {
     ("GET", "/courses/{course_id}/do/record_measure"): WRITTEN,
     ("POST", "/courses/{course_id}/do/record_measure"): "403 422 404 403 403 404",
     ("GET", "/courses/{course_id}/history"): COURSE,
-    ("GET", "/courses/{course_id}/rights"): COURSE,
+    ("GET", "/courses/{course_id}/rights"): "303 200 404 200 200 403",
     ("GET", "/courses/{course_id}/rights/disclosure"): "303 200 404 200 403 404",
     ("POST", "/courses/{course_id}/rights/disclosure"): "403 422 404 422 403 404",  # nothing is filled in
     ("GET", "/courses/{course_id}/rights/export"): COURSE,
