@@ -204,9 +204,7 @@ _earlier_entries = sa.insert(waits).from_select(
     _columns,
     sa.select(entry.c.organisation, entry.c.id, entry.c.course_id, entry.c.seq, entry.c.hash, entry.c.recorded_at).where(
         entry.c.organisation == _owner,
-        absent(
-            leaf, leaf.c.kind == sa.literal_column("'entry'"), leaf.c.course_id == entry.c.course_id, leaf.c.seq == entry.c.seq
-        ),
+        absent(leaf, leaf.c.kind == sa.literal_column("'entry'"), leaf.c.course_id == entry.c.course_id, leaf.c.seq == entry.c.seq),
         absent(outbox, outbox.c.id == entry.c.id),
         absent(waits, waits.c.id == entry.c.id),
     ),

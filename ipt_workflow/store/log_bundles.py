@@ -146,9 +146,7 @@ _unlogged_entries = (
     .select_from(entry.outerjoin(data, sa.and_(*_same_data)))
     .where(
         entry.c.organisation == _owner,
-        absent(
-            leaf, leaf.c.kind == sa.literal_column("'entry'"), leaf.c.course_id == entry.c.course_id, leaf.c.seq == entry.c.seq
-        ),
+        absent(leaf, leaf.c.kind == sa.literal_column("'entry'"), leaf.c.course_id == entry.c.course_id, leaf.c.seq == entry.c.seq),
         absent(outbox, outbox.c.course_id == entry.c.course_id, outbox.c.seq == entry.c.seq),
         absent(waits, waits.c.course_id == entry.c.course_id, waits.c.seq == entry.c.seq),
     )
