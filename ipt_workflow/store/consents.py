@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.store import processing
 from ipt_workflow.store.courses import course_decoder, one_of
+from ipt_workflow.store.numbered_entries import numbered_entries
 from ipt_workflow.store.processing import CourseStanding
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values.types import OF_CARE, SharingPurpose
@@ -26,21 +27,8 @@ _versions = {
     for dialect, listed in one_of(course.c.id, "ids").items()
 }
 _consents = (
-    sa.select(event.c.position, event.c.course_id, event.c.created_at, entry.c.id, entry.c.trigger)
-    .select_from(
-        event.join(
-            entry,
-            sa.and_(
-                entry.c.organisation == event.c.organisation, entry.c.course_id == event.c.course_id, entry.c.seq == event.c.seq
-            ),
-        )
-    )
-    .where(
-        event.c.organisation == _owner,
-        event.c.position > sa.bindparam("last", type_=sa.Integer),
-        event.c.kind == "entry",
-        entry.c.trigger.in_(tuple(CAUSES.values())),
-    )
+    numbered_entries(event.c.position, event.c.course_id, event.c.created_at, entry.c.id, entry.c.trigger)
+    .where(entry.c.trigger.in_(tuple(CAUSES.values())))
     .order_by(event.c.position)
 )
 _OF_SHARING: sa.ColumnElement[bool] = sa.literal_column("kind IN ('withheld', 'resumed')")  # worded as in the partial index

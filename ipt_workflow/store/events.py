@@ -15,12 +15,12 @@ from sqlalchemy.dialects import postgresql
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import consents, log
 from ipt_workflow.store.consents import Sharing
+from ipt_workflow.store.numbered_entries import AFTER_ENTRIES
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
 outbox, event, entry, audit_event = tables.outbox, tables.event, tables.entry, tables.audit_event
 task = tables.relay_task
-AFTER_ENTRIES = 2**31 - 1  # sorts other events behind the entries of the same moment
 NUMBERING, ATTENTION_SCAN, SUBSCRIBING = "place", "clocks", "subscribing"  # the names of tasks, as they are stored
 
 

@@ -18,12 +18,12 @@ from ipt_workflow.journal.proof.leaves import ENTRY, RECORD, Leaf
 from ipt_workflow.journal.proof.tree import ReadTile, TileKey
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.inserts import insert_all
+from ipt_workflow.store.numbered_entries import AFTER_ENTRIES, numbered_entries
 from ipt_workflow.store.schema import tables
 
 event, entry, record, subject = tables.event, tables.entry, tables.audit_event, tables.audit_subject
 outbox, waits, leaf, tile, head = tables.outbox, tables.log_outbox, tables.log_leaf, tables.log_tile, tables.log_head
 BATCH = 2000  # of what waits for the log alone, in one transaction
-AFTER_ENTRIES = 2**31 - 1  # the seq by which records sort behind the entries of the same moment
 
 _owner = sa.bindparam("owner", type_=sa.String)
 _ids = {
@@ -217,22 +217,7 @@ _earlier_records = sa.insert(waits).from_select(
         absent(waits, waits.c.id == record.c.id),
     ),
 )
-_new_entries = (
-    sa.select(event.c.created_at, event.c.id, event.c.course_id, event.c.seq, entry.c.hash)
-    .select_from(
-        event.join(
-            entry,
-            sa.and_(
-                entry.c.organisation == event.c.organisation, entry.c.course_id == event.c.course_id, entry.c.seq == event.c.seq
-            ),
-        )
-    )
-    .where(
-        event.c.organisation == _owner,
-        event.c.position > sa.bindparam("last", type_=sa.Integer),
-        event.c.kind == sa.literal_column("'entry'"),
-    )
-)
+_new_entries = numbered_entries(event.c.created_at, event.c.id, event.c.course_id, event.c.seq, entry.c.hash)
 _oldest = (
     sa.select(waits.c.created_at, waits.c.id, waits.c.course_id, waits.c.seq, waits.c.hash)
     .where(waits.c.organisation == _owner)
