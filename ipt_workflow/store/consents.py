@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.store import processing
 from ipt_workflow.store.courses import course_decoder, one_of
-from ipt_workflow.store.numbered_entries import numbered_entries
+from ipt_workflow.store.numbered_entries import numbered_entries, positions
 from ipt_workflow.store.processing import CourseStanding
 from ipt_workflow.store.schema import tables
 from ipt_workflow.values.types import OF_CARE, SharingPurpose
@@ -68,13 +68,13 @@ def _sharing(standing: CourseStanding, snapshot: bytes) -> Sharing:
     return Sharing(frozenset(each for each in allowed if known.shared_for(each)), standing)
 
 
-def publish_changes(connection: sa.Connection, organisation: str, last: int) -> int:
-    """Adds an event to those after the position `last`, for each course whose sharing ended or began again. Returns how many.
+def publish_changes(connection: sa.Connection, organisation: str, numbered: range) -> int:
+    """Adds an event to the `numbered` ones, for each course whose sharing ended or began again. Returns how many.
 
     It follows the entry that caused it, and later events move on by one: nobody can have read these positions before the commit.
     What was withdrawn and given again since the last look changes nothing for a subscriber.
     """
-    consents = connection.execute(_consents, {"owner": organisation, "last": last}).all()
+    consents = connection.execute(_consents, {"owner": organisation, **positions(numbered)}).all()
     if not consents:
         return 0
     known = {"owner": organisation, "ids": list({row.course_id for row in consents})}

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from ipt_workflow.journal import Entry, read
 from ipt_workflow.store import consents, log
 from ipt_workflow.store.consents import Sharing
-from ipt_workflow.store.numbered_entries import AFTER_ENTRIES
+from ipt_workflow.store.numbered_entries import AFTER_ENTRIES, NUMBERED, positions
 from ipt_workflow.store.schema import tables
 from ipt_workflow.store.upserts import insert_or
 
@@ -116,12 +116,12 @@ def number_events(connection: sa.Connection, organisation: str, limit: int, *, w
     last = lock_task(connection, organisation, NUMBERING, wait=wait)
     if last is None:
         return 0
-    values = {"organisation": organisation, "last": last, "limit": limit}
-    numbered = connection.execute(_insert_numbered, values).rowcount
-    log.append(connection, organisation, last)
+    numbered = connection.execute(_insert_numbered, {"organisation": organisation, "last": last, "limit": limit}).rowcount
+    new = range(last + 1, last + 1 + numbered)
+    log.append(connection, organisation, new)
     if numbered:
-        connection.execute(_empty_outbox, values)
-        numbered += consents.publish_changes(connection, organisation, last)
+        connection.execute(_empty_outbox[connection.dialect.name], {"owner": organisation, **positions(new)})
+        numbered += consents.publish_changes(connection, organisation, new)
         connection.execute(
             sa.update(task).where(task.c.organisation == organisation, task.c.name == NUMBERING).values(position=last + numbered)
         )
@@ -163,12 +163,16 @@ _insert_numbered = sa.insert(event).from_select(
     .order_by(*_in_order)
     .limit(sa.bindparam("limit")),
 )
-_empty_outbox = sa.delete(outbox).where(
-    outbox.c.organisation == sa.bindparam("organisation"),
-    outbox.c.id.in_(
-        sa.select(event.c.id).where(event.c.organisation == sa.bindparam("organisation"), event.c.position > sa.bindparam("last"))
-    ),
-)
+_owner = sa.bindparam("owner", type_=sa.String)
+_numbered_ids = sa.select(event.c.id).where(event.c.organisation == _owner, NUMBERED).order_by(event.c.position)
+_empty_outbox = {
+    dialect: sa.delete(outbox).where(outbox.c.organisation == _owner, numbered)
+    for dialect, numbered in {
+        "sqlite": outbox.c.id.in_(_numbered_ids),
+        # As an array: while its statistics are old, PostgreSQL would read the events again for every row of the outbox.
+        "postgresql": outbox.c.id == sa.any_(sa.func.array(_numbered_ids.scalar_subquery())),
+    }.items()
+}
 _entry_of_event = sa.and_(
     event.c.kind == "entry",
     entry.c.organisation == event.c.organisation,
@@ -186,9 +190,7 @@ _at_positions = {
     ),
     "postgresql": event.c.position == sa.any_(sa.bindparam("positions", type_=postgresql.ARRAY(sa.Integer))),
 }
-_select_at = {
-    dialect: _select.where(event.c.organisation == sa.bindparam("owner"), listed) for dialect, listed in _at_positions.items()
-}
+_select_at = {dialect: _select.where(event.c.organisation == _owner, listed) for dialect, listed in _at_positions.items()}
 
 
 def at(connection: sa.Connection, organisation: str, positions: Sequence[int]) -> dict[int, StoredEvent]:

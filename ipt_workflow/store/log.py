@@ -18,7 +18,7 @@ from ipt_workflow.journal.proof.leaves import ENTRY, RECORD, Leaf
 from ipt_workflow.journal.proof.tree import ReadTile, TileKey
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.inserts import insert_all
-from ipt_workflow.store.numbered_entries import AFTER_ENTRIES, numbered_entries
+from ipt_workflow.store.numbered_entries import AFTER_ENTRIES, numbered_entries, positions
 from ipt_workflow.store.schema import tables
 
 event, entry, record, subject = tables.event, tables.entry, tables.audit_event, tables.audit_subject
@@ -48,14 +48,13 @@ def is_behind(connection: sa.Connection, organisation: str) -> bool:
     return connection.execute(more).first() is not None
 
 
-def append(connection: sa.Connection, organisation: str, last_event: int, limit: int = BATCH) -> int:
-    """Gives the next positions to the entries among the events after `last_event`, and to at most `limit` of what waits for the log alone.
+def append(connection: sa.Connection, organisation: str, numbered: range, limit: int = BATCH) -> int:
+    """Gives the next positions to the entries among the `numbered` events, and to at most `limit` of what waits for the log alone.
 
     Returns how many of the latter. The caller has locked the task of numbering.
     """
-    known = {"owner": organisation, "last": last_event, "limit": limit}
-    new = connection.execute(_new_entries, known).all()
-    waited = connection.execute(_oldest, known).all()
+    new = connection.execute(_new_entries, {"owner": organisation, **positions(numbered)}).all() if numbered else ()
+    waited = connection.execute(_oldest, {"owner": organisation, "limit": limit}).all()
     if not new and not waited:
         return 0
     hashes = _hashes_of_before(connection, organisation, [each.id for each in waited if each.hash is None])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ipt_workflow.ehr.deliveries import events
 from ipt_workflow.service.clinic import Clinic, new_id
-from ipt_workflow.store import deliveries, log, subscriptions
+from ipt_workflow.store import claims, deliveries, log, subscriptions
 from ipt_workflow.store import events as stored_events
 from ipt_workflow.store.claims import PINGS
 from ipt_workflow.store.database import Connection
@@ -23,7 +23,7 @@ async def fan_out_all(clinic: Clinic) -> int:
     """
     total, numbered = 0, BATCH
     while numbered >= BATCH and await clinic.read(stored_events.waiting):
-        numbered, _ = await clinic.write(fan_out_batch, BATCH, True)
+        numbered = await clinic.write(_number, BATCH)
         total += numbered
     return total
 
@@ -32,7 +32,12 @@ async def bring_up_to_date(clinic: Clinic) -> None:
     """Empties the outbox, and gives everything that waits for the log its position."""
     await fan_out_all(clinic)
     while await clinic.read(log.waiting):
-        await clinic.write(fan_out_batch, BATCH, True)
+        await clinic.write(_number, BATCH)
+
+
+def _number(connection: Connection, organisation: str, limit: int) -> int:
+    claims.find_by_key(connection)
+    return fan_out_batch(connection, organisation, limit, wait=True)[0]
 
 
 def fan_out_batch(
