@@ -230,11 +230,11 @@ class Committer:
     async def _report_lost(self, jobs: list[CommitJob], attempts: int) -> None:
         """Reports StaleVersion or KeyTaken to losers of a batch. After a retry, first checks whether the earlier attempt committed."""
         units = [job.work for job in jobs if isinstance(job.work, Unit)]
-        versions: dict[str, dict[str, int]] = {}  # by organisation and course: two organisations may have courses of the same id
+        asked: defaultdict[str | None, list[str]] = defaultdict(list)  # two organisations may have courses of the same id
+        for unit in units:
+            asked[unit.organisation] += unit.courses
         try:
-            for organisation in {unit.organisation for unit in units}:
-                asked = [course for unit in units if unit.organisation == organisation for course in unit.courses]
-                versions[organisation] = await self._database.find(VERSIONS, organisation, asked)
+            versions = await self._database.find_each(VERSIONS, asked)
             for job, unit in zip(jobs, units, strict=True):
                 lost = _why_lost(unit, versions[unit.organisation].get(unit.courses[0], 0))
                 job.end(await self._outcome(unit, lost) if attempts > 1 else lost)

@@ -5,7 +5,7 @@ busy service never has more than one statement of a kind at the database.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from ipt_workflow.store.database import Database
@@ -42,7 +42,7 @@ class SharedLoader(Generic[Found]):
             for organisation, row_id in batch:
                 wanted.setdefault(organisation, []).append(row_id)
             try:
-                found = await self._found(wanted)
+                found = await self._database.find_each(self._lookup, wanted)
             except Exception as error:  # noqa: BLE001 - every caller of the batch gets the error, whatever it is
                 for pending in _still_waiting(batch.values()):
                     pending.set_exception(error)
@@ -51,12 +51,6 @@ class SharedLoader(Generic[Found]):
                 for (organisation, row_id), lookups in batch.items():
                     for pending in _still_waiting([lookups]):
                         pending.set_result(found[organisation].get(row_id))
-
-    async def _found(self, wanted: Mapping[str | None, Sequence[str]]) -> dict[str | None, dict[str, Found]]:
-        if len(wanted) == 1:
-            ((organisation, ids),) = wanted.items()
-            return {organisation: await self._database.find(self._lookup, organisation, ids)}
-        return await self._database.find_each(self._lookup, wanted)
 
 
 class Loader(Generic[Found]):

@@ -105,6 +105,8 @@ class PostgresDatabase(Database):
     async def find_each(
         self, lookup: Lookup[Result], wanted: Mapping[str | None, Sequence[str]]
     ) -> dict[str | None, dict[str, Result]]:
+        if len(wanted) < 2:
+            return await super().find_each(lookup, wanted)
         pairs = [(organisation, row_id) for organisation, ids in wanted.items() for row_id in ids]
         organisations, row_ids = zip(*pairs, strict=True)
         rows = await self.fetch(lookup.sql_of_pairs, organisations, row_ids, organisations=set(organisations))
