@@ -105,13 +105,17 @@ class Run:
         answer: Load = module("load", job)
         return answer
 
-    def rounds(self, contenders: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
-        """Measures all contenders in every round. Every other round reverses the order, so that none always comes first."""
+    def rounds(self, contenders: Mapping[str, Callable[[], Any]], turns: int = 1) -> dict[str, list[Any]]:
+        """Measures all contenders in every round, in `turns` times as many rounds as the run has.
+
+        Every other round reverses the order, so that none always comes first.
+        """
+        count = turns * self.sizes.rounds
         measured: dict[str, list[Any]] = {name: [] for name in contenders}
-        for number in range(self.sizes.rounds):
+        for number in range(count):
             names = list(contenders)[:: 1 if number % 2 == 0 else -1]
             for name in names:
-                self.progress.step(f"round {number + 1} of {self.sizes.rounds}, {name}")
+                self.progress.step(f"round {number + 1} of {count}, {name}")
                 measured[name].append(contenders[name]())
         return measured
 

@@ -60,7 +60,7 @@ class Connections:
         self._idle = usable
         last_used = reversed(range(len(usable)))
         fits = (index for index in last_used if organisations is None or self._bindings.binds(usable[index][0], organisations))
-        return usable.pop(next(fits, 0))[0] if usable else None
+        return usable.pop(next(fits, -1))[0] if usable else None
 
     def _keep(self, connection: asyncpg.Connection) -> None:
         if not connection.is_closed():
