@@ -49,7 +49,7 @@ class Connections:
             return rows
 
     def _one_idle(self, organisations: Collection[str] | None) -> asyncpg.Connection | None:
-        """The last used of the connections that are bound to this set; else the one that was used longest ago, which is bound again."""
+        """The last used of the connections that are bound to this set; else the last used one, which is bound again: the caches are full of it."""
         since = asyncio.get_running_loop().time() - IDLE_SECONDS
         usable = []
         for connection, used in self._idle:
