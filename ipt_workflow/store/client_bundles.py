@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ipt_workflow.journal.proof import ipt_verify, tree
 from ipt_workflow.journal.proof.leaves import ENTRY, RECORD
-from ipt_workflow.store import log, log_bundles
+from ipt_workflow.store import log, log_bundles, statistics
 from ipt_workflow.store.courses import one_of
 from ipt_workflow.store.log_bundles import BundledEntry, BundledRecord
 from ipt_workflow.store.schema import tables
@@ -32,6 +32,7 @@ class ProvedRecord(BundledRecord, frozen=True, kw_only=True):
 
 def entries(connection: sa.Connection, organisation: str, courses: Sequence[str]) -> list[PlacedEntry]:
     """Every entry of these courses, by course and seq."""
+    statistics.join_many(connection)
     of_entry = sa.and_(
         leaf.c.organisation == entry.c.organisation,
         leaf.c.kind == ENTRY,
@@ -55,6 +56,7 @@ def records(connection: sa.Connection, organisation: str, courses: Sequence[str]
 
     The bytes of a record name every course that it touched, so one that touched another client's stays out.
     """
+    statistics.join_many(connection)
     touching = sa.select(subject.c.event_id).where(
         subject.c.organisation == organisation, _among(connection, subject.c.course_id, courses)
     )

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ipt_workflow.errors import JournalBroken
 from ipt_workflow.journal.audit import record_bytes
 from ipt_workflow.journal.proof import tree
-from ipt_workflow.store import client_keys, log
+from ipt_workflow.store import client_keys, log, statistics
 from ipt_workflow.store.log import absent
 from ipt_workflow.store.schema import tables
 
@@ -41,22 +41,26 @@ class BundledRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def entries(connection: sa.Connection, organisation: str, start: int, end: int, *, texts: bool) -> list[BundledEntry]:
     """The entries at the positions from `start` to before `end`, in order. Without `texts`, all are masked."""
+    statistics.join_many(connection)
     return bundled(connection, organisation, connection.execute(_entries, _bounds(organisation, start, end)).all(), texts=texts)
 
 
 def records(connection: sa.Connection, organisation: str, start: int, end: int) -> list[BundledRecord]:
     """The records at the positions from `start` to before `end`, in order."""
+    statistics.join_many(connection)
     rows = connection.execute(_records, _bounds(organisation, start, end)).mappings().all()
     return _bundled_records(connection, organisation, rows)
 
 
 def unlogged_entries(connection: sa.Connection, organisation: str, *, texts: bool) -> list[BundledEntry]:
     """Entries that have no position and do not wait for one."""
+    statistics.join_many(connection)
     return bundled(connection, organisation, connection.execute(_unlogged_entries, {"owner": organisation}).all(), texts=texts)
 
 
 def unlogged_records(connection: sa.Connection, organisation: str) -> list[BundledRecord]:
     """Records that have no position and do not wait for one."""
+    statistics.join_many(connection)
     rows = connection.execute(_unlogged_records, {"owner": organisation}).mappings().all()
     return _bundled_records(connection, organisation, rows)
 

@@ -15,7 +15,7 @@ from ipt_workflow.journal.proof import ipt_verify, tree
 from ipt_workflow.journal.proof.ipt_verify import Checkpoint, NotProved, entry_leaf, leaf_hash, record_leaf, root_of
 from ipt_workflow.journal.proof.leaves import ENTRY
 from ipt_workflow.journal.proof.tree import HASH_BYTES, WIDTH, ReadTile
-from ipt_workflow.store import client_keys, integrity, log
+from ipt_workflow.store import client_keys, integrity, log, statistics
 from ipt_workflow.store.client_keys import Text
 from ipt_workflow.store.courses import RAW_ENTRY, one_of
 from ipt_workflow.store.schema import tables
@@ -67,6 +67,7 @@ def check_slice(
     `whole` also reads each entry: its bytes, columns, sealed document, its link to the entry before, and whether its course goes on as the
     course's row says. Without it, the entries' hashes alone are compared, for whoever reads the courses too.
     """
+    statistics.join_many(connection)
     size = log.size(connection, organisation)
     end = size if end is None else min(end, size)
     known = {"owner": organisation, "start": start, "end": end}
@@ -246,6 +247,7 @@ def _hash(read: ReadTile, level: int, position: int) -> bytes:
 
 def unlogged(connection: sa.Connection, organisation: str, ids: Sequence[str]) -> tuple[str, int] | None:
     """The first entry of these courses that has no position, and waits for none: its course and seq."""
+    statistics.join_many(connection)
     row = connection.execute(_unlogged[connection.dialect.name], {"owner": organisation, "ids": list(ids)}).first()
     return (row.course_id, row.seq) if row else None
 
