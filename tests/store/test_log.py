@@ -118,7 +118,7 @@ def test_more_than_a_tile_is_appended_at_once(database_url):
         ]
         await clinic.database.write(lambda connection: connection.execute(sa.insert(tables.log_outbox), waiting))
         for limit in (255, 2, 300):
-            await clinic.write(log.append, 0, limit)
+            await clinic.write(log.append, range(0), limit)
         found = await clinic.read(log.leaves, 0, 1000)
         assert len(found) == 557
         assert await clinic.read(log.root, 557) == ipt_verify.root_of(leaves.hashes(found))
