@@ -11,7 +11,7 @@ import asyncpg
 from ipt_workflow.store.schema import row_security
 
 # In the simple protocol, which costs a fifth less than a statement with parameters (`docs/performance.md`).
-BIND = f"SET {row_security.SETTING} = '{{together}}'"
+BIND = f"SET {row_security.SETTING} = '{{organisations}}'"
 
 
 class Bindings:
@@ -29,5 +29,6 @@ class Bindings:
         if self.binds(connection, organisations):
             return
         self._last.pop(connection, None)  # not known until the server has answered
-        await connection.execute(BIND.format(together=row_security.together(organisations)))
+        quoted = row_security.together(organisations).replace("'", "''")
+        await connection.execute(BIND.format(organisations=quoted))
         self._last[connection] = frozenset(organisations)

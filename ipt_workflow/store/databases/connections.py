@@ -49,7 +49,7 @@ class Connections:
             return rows
 
     def _one_idle(self, organisations: Collection[str] | None) -> asyncpg.Connection | None:
-        """The last used of the connections that are bound to this set; else the last used one, which is bound again: the caches are full of it."""
+        """The last used of the connections that are bound to this set; else the one that was used longest ago, which is bound again."""
         since = asyncio.get_running_loop().time() - IDLE_SECONDS
         usable = []
         for connection, used in self._idle:
@@ -60,7 +60,7 @@ class Connections:
         self._idle = usable
         last_used = reversed(range(len(usable)))
         fits = (index for index in last_used if organisations is None or self._bindings.binds(usable[index][0], organisations))
-        return usable.pop(next(fits, -1))[0] if usable else None
+        return usable.pop(next(fits, 0))[0] if usable else None
 
     def _keep(self, connection: asyncpg.Connection) -> None:
         if not connection.is_closed():

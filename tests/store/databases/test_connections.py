@@ -216,3 +216,12 @@ def test_an_id_that_would_read_as_several_is_not_told(some, organisation):
             await ours.fetch((organisation,), BOUND)
 
     some(test)
+
+
+@pytest.mark.parametrize("organisations", [("default",), ("north", "south"), ("o'clock",), ("'; SELECT 1; --",), ()])
+def test_a_connection_is_bound_to_just_the_organisations_that_are_named(some, organisations):
+    async def test(ours, _made):
+        rows = await ours.fetch(organisations, "SELECT current_setting('ipt.organisations') AS bound")
+        assert rows[0]["bound"] == ",".join(organisations)
+
+    some(test)
