@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from math import ceil
 
 import msgspec
@@ -25,6 +26,7 @@ from ipt_workflow.store.verification_rounds import StoredRound
 
 SLICES = 4320  # minutes of three days for the log, and as many for the courses: a day remains for processes that start again
 LEAVES_MIN, COURSES_MIN = 2048, 50  # of a slice, so that a small clinic is read in minutes
+LEAVES_AT_ONCE, COURSES_AT_ONCE = 256, 5  # requests wait for some milliseconds while these are checked
 PAUSE = dt.timedelta(hours=1)  # between two rounds
 TURN = dt.timedelta(seconds=45)  # for which other processes leave a round to the one that has just read on
 FAULT_MAX = 500
@@ -87,16 +89,14 @@ class Verifier:
 
     async def _leaves(self, last: StoredRound) -> StoredRound:
         end = min(last.size, last.leaves + max(LEAVES_MIN, ceil(last.size / SLICES)))
-        organisation = self.clinic.organisation
-
-        found = await self._reads.read(
-            lambda connection: log_checks.check_slice(connection, organisation, last.leaves, end, whole=False)
-        )
-        fault = found.fault
-        if found.size < last.size and fault is None:
-            fault = log_checks.LogFault(position=found.size, fault="log_head: the log was longer when this round began")
-        if fault:
-            last = _with_fault(last, fault.fault, fault.position, fault.course, fault.seq)
+        check = partial(log_checks.check_slice, organisation=self.clinic.organisation, whole=False)
+        for start in range(last.leaves, end, LEAVES_AT_ONCE):
+            found = await self._reads.read(partial(check, start=start, end=min(end, start + LEAVES_AT_ONCE)))
+            fault = found.fault
+            if found.size < last.size and fault is None:
+                fault = log_checks.LogFault(position=found.size, fault="log_head: the log was longer when this round began")
+            if fault:
+                last = _with_fault(last, fault.fault, fault.position, fault.course, fault.seq)
         return msgspec.structs.replace(last, leaves=end)
 
     async def _courses(self, last: StoredRound) -> StoredRound:
@@ -106,18 +106,25 @@ class Verifier:
         )
         if not ids or ids[-1] == last.course_after:
             return msgspec.structs.replace(last, ended_at=self.clinic.clock.now())
+        for first in range(0, len(ids), COURSES_AT_ONCE):
+            last = await self._checked(last, ids[first : first + COURSES_AT_ONCE])
+        ended = self.clinic.clock.now() if len(ids) < limit else None
+        return msgspec.structs.replace(last, course_after=ids[-1], ended_at=ended)
+
+    async def _checked(self, last: StoredRound, ids: list[str]) -> StoredRound:
+        """The round after these courses. Those of which one cannot be read are not counted."""
+        organisation = self.clinic.organisation
         try:
             checked = await self._reads.read(lambda connection: check_courses(connection, organisation, ids, self._due))
             missing = await self._reads.read(lambda connection: log_checks.unlogged(connection, organisation, ids))
         except (JournalBroken, SecretUnreadable) as error:
-            return msgspec.structs.replace(_with_fault(last, str(error), None, ids[0], None), course_after=ids[-1])
+            return _with_fault(last, str(error), None, ids[0], None)
         bad = next(((course, found) for course, found in checked if found.fault), None)
         if bad:
             last = _with_fault(last, bad[1].fault or "", None, bad[0], bad[1].bad_seq)
         elif missing:
             last = _with_fault(last, "log_leaf: the entry is not in the log", None, *missing)
-        ended = self.clinic.clock.now() if len(ids) < limit else None
-        return msgspec.structs.replace(last, courses=last.courses + len(ids), course_after=ids[-1], ended_at=ended)
+        return msgspec.structs.replace(last, courses=last.courses + len(ids))
 
     def _due(self, course: Course) -> Mapping[str, dt.datetime]:
         machine = self.clinic.machine_of(course)

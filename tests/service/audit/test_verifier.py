@@ -83,6 +83,36 @@ def test_a_round_reads_the_log_and_every_course_and_the_next_begins_after_a_paus
     scene(test)
 
 
+def test_requests_go_on_between_the_parts_of_a_slice(scene, monkeypatch):
+    """A part is one read: the event loop is free again after it."""
+    parts = {"leaves": [], "courses": []}
+    checks = {"leaves": verifier.log_checks.check_slice, "courses": verifier.check_courses}
+
+    def slice_checked(connection, organisation, start, end, *, whole):
+        parts["leaves"].append((start, end))
+        return checks["leaves"](connection, organisation, start, end, whole=whole)
+
+    def courses_checked(connection, organisation, ids, due):
+        parts["courses"].append(len(ids))
+        return checks["courses"](connection, organisation, ids, due)
+
+    monkeypatch.setattr(verifier.log_checks, "check_slice", slice_checked)
+    monkeypatch.setattr(verifier, "check_courses", courses_checked)
+    for name, least in {"LEAVES_MIN": 5, "LEAVES_AT_ONCE": 2, "COURSES_MIN": 3, "COURSES_AT_ONCE": 2}.items():
+        monkeypatch.setattr(verifier, name, least)
+
+    async def test(clinic):
+        shown = await whole_round(clinic)
+        (last,) = await clinic.read(stored.newest, 9)
+        assert (shown.fault, last.courses) == (None, 3)
+        assert [start for start, _ in parts["leaves"]] == [0, *(end for _, end in parts["leaves"][:-1])]
+        assert parts["leaves"][-1][1] == last.size
+        assert {end - start for start, end in parts["leaves"]} <= {1, 2}
+        assert parts["courses"] == [2, 1]
+
+    scene(test)
+
+
 def test_metrics_say_how_far_it_is_and_how_old_the_last_whole_round_is(scene):
     async def test(clinic):
         assert await metrics(clinic) == {
