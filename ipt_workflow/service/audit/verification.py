@@ -32,8 +32,8 @@ from ipt_workflow.store.log_checks import LogFault
 from ipt_workflow.store.lookups import CHAIN, CHAINS
 
 LISTED_COURSES = 1000  # ids in one listing; a worker process receives one listing at a time
-BATCH_COURSES = 100  # courses checked at once
-READ_AHEAD_BATCHES = 1  # batches read while one is checked, in a single process
+BATCH_COURSES = 20  # courses checked at once; in a service, requests wait some 20 ms for them
+READ_AHEAD_BATCHES = 2  # batches read while one is checked, in a single process
 CHAIN_BATCH_COURSES = 60  # courses checked at once, chains only
 CHAIN_READ_AHEAD_BATCHES = 2  # batches read while one is checked, chains only
 ENTRIES_MAX = 20_000  # entries read by one query; a single course is read whole
