@@ -24,4 +24,6 @@ class Sizes:
 FULL = Sizes(
     rounds=5, seconds=5, warm_up=1, courses=1000, many_courses=1_000_000, page_courses=100_000, log_courses=40_000, slow=60
 )
-QUICK = Sizes(rounds=2, seconds=1.5, warm_up=0.5, courses=1000, many_courses=100_000, page_courses=10_000, log_courses=5000, slow=8)
+QUICK = Sizes(
+    rounds=2, seconds=1.5, warm_up=0.5, courses=1000, many_courses=100_000, page_courses=10_000, log_courses=20_000, slow=8
+)
