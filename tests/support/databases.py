@@ -173,3 +173,11 @@ def as_role(settings: Settings, statements: Callable[[str], Iterable[str]]) -> S
     asyncio.run(grant())
     url = sa.make_url(settings.database_url).set(username=role).render_as_string(hide_password=False)
     return settings.model_copy(update={"database_url": url})
+
+
+def rows_read(connection: sa.Connection, *tables: str) -> int:
+    """How many rows of these tables PostgreSQL has read in the transaction; 0 on SQLite, which does not count them."""
+    if connection.dialect.name == "sqlite":
+        return 0
+    counted = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE relname = ANY (:tables)"
+    return int(connection.execute(sa.text(counted), {"tables": list(tables)}).scalar_one())

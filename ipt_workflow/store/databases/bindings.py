@@ -10,7 +10,7 @@ import asyncpg
 
 from ipt_workflow.store.schema import row_security
 
-# In the simple protocol, which costs a fifth less than a statement with parameters (`docs/performance.md`).
+# In the simple protocol, which costs less than a statement with parameters.
 BIND = f"SET {row_security.SETTING} = '{{organisations}}'"
 
 
